@@ -1,0 +1,207 @@
+"""A loaded model of any family: what does not depend on its architecture."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from core.errors import OutOfMemory
+from core.families.base import Conditioning, Defaults, LatentFormat, TextRequest
+from core.models import vae
+from core.models.hashes import Hashes, stamp
+from core.models.loader import DenoiserPart, Parts, TextPart
+from core.models.memory import Memory, Residency, Sentence, choose, is_out_of_memory
+from core.models.patch import Key, Patch, Patched, key_of
+from core.models.weights import byte_size
+from core.sampling.model_sampling import ModelSampling
+
+Done = TypeVar("Done")
+CACHE_BYTES = 64 * 2**20  # of encoded prompts: SD1.5's usual one has 0.24 MB, SDXL's 0.63 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a family, or of a variant of it, without any model."""
+
+    name: str
+    title: str
+    defaults: Defaults
+    denoiser: DenoiserPart = field(default_factory=DenoiserPart)
+    texts: tuple[TextPart, ...]
+    working_bytes: int  # of a forward pass at the default size, besides the weights
+    multiple: int = 8
+    has_clip_skip: bool = False
+    has_weights: bool = True
+    has_embeddings: bool = False
+    half: torch.dtype = torch.float16  # what its denoiser and text encoders are kept in where a file has neither half
+    prediction: str | None = None  # what its files predict if they do not say; None: it cannot be chosen
+
+    def model_sampling(self, prediction: str | None, shift: float | None, width: int, height: int) -> ModelSampling:
+        raise NotImplementedError
+
+    def allowed(self, dtype: torch.dtype) -> torch.dtype:
+        """The dtype itself, or bfloat16 for a family that overflows in float16."""
+        return self.half if dtype == torch.float16 else dtype
+
+    def own_defaults(self, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Defaults:
+        """The family's defaults at a model's own size, from the configurations of its denoiser and VAE."""
+        raise NotImplementedError
+
+
+class Model:
+    """LoadedModel: its subclasses say how text becomes conditioning, and how the network is called."""
+
+    readers: ClassVar[tuple[Callable[[Any, Any], Any], ...]]  # of text, one for each of the family's text encoders
+
+    def __init__(
+        self,
+        family: Record,
+        parts: Parts,
+        device: torch.device,
+        prediction: str | None,
+        hashes: Hashes | None,
+        files: tuple[Path, Path | None],
+    ) -> None:
+        self.family = family
+        self.device, self.prediction = device, prediction
+        self._hashes, self._files = hashes, files
+        self._waited: dict[str, str] = {}
+        for path in files:
+            if hashes is not None and path is not None:
+                hashes.start(path)
+        self._net: Any = parts.denoiser
+        self._vae: Any = parts.vae
+        self.dtype: torch.dtype = self._net.dtype
+        self.encoders = tuple(
+            read(*part) for read, *part in zip(self.readers, parts.encoders, parts.tokenizers, strict=True)
+        )
+        texts = nn.ModuleList(parts.encoders)
+        turns = {"text_encoder": texts, "denoiser": parts.denoiser, "vae": parts.vae}
+        sizes = {name: byte_size(part) for name, part in turns.items()}
+        self.memory = Memory(turns, device, choose(sizes, device, family.working_bytes), family.working_bytes)
+        encoders = {text.name: encoder for text, encoder in zip(family.texts, parts.encoders, strict=True)}
+        self.components: Mapping[str, nn.Module] = {"denoiser": parts.denoiser, **encoders}
+        self._denoiser, self._encoders = Patched({"denoiser": parts.denoiser}), Patched(encoders)
+        self._tiled_from: int | None = None  # latent cells from which a decode in one piece does not fit
+        self.latent_format = latent_format(self._vae.config)
+        self.defaults = family.own_defaults(self._net.config, self._vae.config)
+        self._texts: OrderedDict[tuple[object, ...], Conditioning] = OrderedDict()
+
+    @property
+    def content_id(self) -> str:
+        """The file's hash, until it is known its path, size and time. The VAE has no part in the steps."""
+        return (self._hashes and self._hashes.known(self._files[0])) or stamp(self._files[0])
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of model and VAE as they were read, waited for once."""
+        if not self._waited and self._hashes is not None:
+            files = zip(("model_hash", "vae_hash"), self._files, strict=True)
+            self._waited = {name: self._hashes.wait(path) for name, path in files if path is not None}
+        return self._waited
+
+    @property
+    def residency(self) -> Residency:
+        return self.memory.residency
+
+    def encode_text(self, request: TextRequest) -> Conditioning:
+        """Cached by all that changes the text's own part; what else the request tells only adds to `extra`."""
+        skip = request.clip_skip or self.defaults.clip_skip or 1
+        request = replace(request, clip_skip=skip)
+        key = (
+            request.text, request.weighting, skip, request.choices, key_of(request.patches, self._encoders.components),
+            tuple((one.name, one.content) for one in request.embeddings),
+        )  # fmt: skip
+        if key in self._texts:
+            self._texts.move_to_end(key)
+        else:
+            with self.memory.use("text_encoder"):
+                self._encoders.set(request.patches)
+                self._texts[key] = self._encode(request)
+            while sum(one.context.nbytes for one in self._texts.values()) > CACHE_BYTES and len(self._texts) > 1:
+                self._texts.popitem(last=False)
+        return self._completed(self._texts[key], request)
+
+    def _encode(self, request: TextRequest) -> Conditioning:
+        raise NotImplementedError
+
+    def _completed(self, cond: Conditioning, request: TextRequest) -> Conditioning:
+        """With what the request tells besides the text."""
+        return cond
+
+    def patch(self, patches: Sequence[Patch]) -> None:
+        if self.patch_key(patches) != self._denoiser.key:
+            # On the device always: a product on a GPU is rounded in another way than on a CPU.
+            self._denoising(partial(self._denoiser.set, patches))
+
+    def patch_key(self, patches: Sequence[Patch]) -> Key:
+        return key_of(patches, self._denoiser.components)
+
+    def forward(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
+        return self._denoising(partial(self._forward, x, timestep, cond))
+
+    def _denoising(self, work: Callable[[], Done]) -> Done:
+        """Does work that needs the denoiser on the device; one level down, once more, if memory runs out."""
+        self.memory.bring("denoiser")
+        try:
+            return work()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if not self.memory.take_turns(keep="denoiser"):
+                raise OutOfMemory(
+                    "Memory ran out while denoising: choose a smaller size or a smaller batch."
+                ) from error
+        return work()
+
+    def _forward(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
+        raise NotImplementedError
+
+    def encode_image(self, image: Image.Image) -> Tensor:
+        with self.memory.use("vae"):
+            return vae.encode(self._vae, image)
+
+    def decode(self, latent: Tensor, tiled: bool = False) -> Tensor:
+        """A decode that runs out of memory is done again in tiles, and so are later ones of that size."""
+        cells = latent.shape[-2] * latent.shape[-1]
+        if tiled or (self._tiled_from is not None and cells >= self._tiled_from):
+            return self._decode_tiled(latent)
+        try:
+            with self.memory.use("vae"):
+                return vae.decode(self._vae, latent)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        self._tiled_from = cells
+        self.memory.say(Sentence("Decoding at this size ran out of memory, so it is done in tiles."))
+        self.memory.take_turns()
+        return self._decode_tiled(latent)
+
+    def _decode_tiled(self, latent: Tensor) -> Tensor:
+        try:
+            with self.memory.use("vae"):
+                return vae.decode(self._vae, latent, tiled=True)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory("Memory ran out while decoding, even in tiles: choose a smaller size.") from error
+
+
+def latent_format(config: Mapping[str, Any]) -> LatentFormat:
+    """From the VAE's own configuration, never from the family. What it leaves out is diffusers' default."""
+    return LatentFormat(
+        channels=config.get("latent_channels", 4),
+        scale=config.get("scaling_factor", 0.18215),
+        shift=config.get("shift_factor") or 0.0,
+        downscale=2 ** (len(config.get("block_out_channels", (64,))) - 1),
+    )
+
+
+def sized(defaults: Defaults, side: int | None) -> Defaults:
+    """The same defaults at another size, `side` pixels each way, if one is told."""
+    return defaults if side is None else replace(defaults, width=side, height=side)
