@@ -1,0 +1,1 @@
+"""Pictures: files with their recipe inside, inputs by their hash, previews, and the gallery."""
