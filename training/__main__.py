@@ -1,0 +1,58 @@
+"""`python -m training`: everything from the font to models/demo, its embedding and its LoRA, resumed where it stopped."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from training import evaluate, export, inversion, judge, latents, lora, text, tokenizer, unet, vae
+from training.engine import note
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Wall-clock budgets in minutes, of two idle cores."""
+
+    vae_minutes: float
+    decoder_minutes: float
+    unet_minutes: float
+    scenes: int
+    workers: int
+    batch: int
+    target: Path
+
+
+def read_options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("--vae-minutes", type=float, default=12.5, help="both halves of the VAE")
+    parser.add_argument("--decoder-minutes", type=float, default=24, help="the decoder alone")
+    parser.add_argument("--unet-minutes", type=float, default=140)
+    parser.add_argument("--scenes", type=int, default=64_000, help="in the latent cache (2 KB each)")
+    parser.add_argument("--workers", type=int, default=2, help="single-threaded processes, one per core")
+    parser.add_argument("--batch", type=int, default=48, help="of the UNet, per worker")
+    parser.add_argument("--target", type=Path, default=HERE.parent / "models" / "demo")
+    return Options(**vars(parser.parse_args()))
+
+
+def main(options: Options) -> None:
+    judge.run()
+    if not tokenizer.FOLDER.exists():
+        tokenizer.build()
+    trained_text = text.run()
+    trained_vae = vae.run((options.vae_minutes, options.decoder_minutes), options.workers)
+    latents.run(vae.FOLDER / "standard", options.scenes, options.workers)
+    budget = unet.Budget(seconds=60 * options.unet_minutes, batch=options.batch, workers=options.workers)
+    trained_unet = unet.run(budget)
+    export.run(trained_unet, trained_text, trained_vae, options.target)
+    inversion.run(
+        options.target, options.target.parent / "embeddings" / f"{inversion.NAME}.safetensors", options.workers
+    )
+    style = lora.run(options.target, options.target.parent / "loras" / f"{lora.NAME}.safetensors")
+    evaluate.lora_sheet(options.target, style.stem, lora.TRIGGER, HERE / "sheets" / "lora.webp")
+    figures = evaluate.run(options.target, HERE / "sheets", HERE / "figures.json")
+    note(unet.FOLDER / "log.txt", f"figures: {figures['captions']}")
+
+
+if __name__ == "__main__":
+    main(read_options())
