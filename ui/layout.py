@@ -1,0 +1,182 @@
+"""The page: tabs, and which event reaches which handler."""
+
+from typing import Any
+
+import gradio as gr
+
+from ui import form, lora, session, split, texts, wires
+from ui.browsing import Browsing
+from ui.components.panels import Header, Wall
+from ui.context import Context
+from ui.continuing import Continuing
+from ui.making import Making
+from ui.opening import Opening, presets_of, read_presets
+from ui.served import Served
+from ui.sweep import Sweeping
+from ui.tabs import gallery, models, text2image
+from ui.tabs import lora as lora_tab
+from ui.tabs import split as split_tab
+from ui.tabs.models import Models
+from ui.tabs.text2image import Text2Image
+from ui.texts import label
+from ui.wires import LOCAL, NOW, WATCHING
+
+# A moment later, when the restored values have reached the controls.
+KEPT = "() => { setTimeout(() => { stepwise.kept = true; }, 100); }"
+
+
+def build(context: Context) -> gr.Blocks:
+    """The whole page, wired. Raises RecipeError for a broken preset."""
+    served, presets = Served(), read_presets(context.presets)
+    making, browsing = Making(context, served, desks=3), Browsing(context, served)
+    first, cut = form.first_values(context), split.first_values(context, presets)
+    with gr.Blocks(
+        title=texts.of("en")("page.title"), analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+    ) as page:
+        kept = session.browser_state()
+        Header(elem_id="top", guarded=context.guarded)
+        with gr.Tabs(selected="text2image", elem_id="tabs") as tabs:
+            with gr.Tab(label("tab.text2image"), id="text2image", elem_id="tab-text2image"):
+                studio = text2image.build(first, presets_of(presets, "text2image"))
+            with gr.Tab(label("tab.lora"), id="lora", elem_id="tab-lora", render_children=True) as shelf_tab:
+                shelf = lora_tab.build(lora.first_values(context))
+            with gr.Tab(label("tab.split"), id="split", elem_id="tab-split", render_children=True):
+                bench = split_tab.build(cut, split.experiments(context, presets))
+            with gr.Tab(label("tab.models"), id="models", elem_id="tab-models") as models_tab:
+                library = models.build()
+            with gr.Tab(label("tab.gallery"), id="gallery", elem_id="tab-gallery") as gallery_tab:
+                album = gallery.build()
+        opening = Opening(context, studio.form, presets, making)
+        splitting = split.Splitting(context, bench, presets, making)
+        shelving = lora.Shelf(context, shelf, making, served)
+        shown = [part for desk in (studio, bench, shelf) for part in (desk.stage, desk.bar)] + [bench.sweep]
+        for desk in (studio, bench, shelf):
+            wires.making(desk.form, desk.bar, making, kept, shown)
+            wires.keeping(desk.form, kept)
+        _wire_sweep(
+            bench, Sweeping(context=context, served=served, table=bench.form.table), splitting, making, kept, shown
+        )
+        _wire_continuing(
+            album, studio, bench, shelf, Continuing(context, splitting), splitting, making, kept, shown, tabs
+        )
+        _wire_restoring(page, studio, bench, shelf, (opening, splitting, shelving), making, kept, shown)
+        _wire_opening(studio, opening, kept, first["model"])
+        split.wire(bench, splitting, kept, cut["model"])
+        lora.wire(shelf, shelving, shelf_tab, kept)
+        _wire_lora_sweeps(shelf, shelving, making, kept, shown, tabs)
+        _wire_gallery(gallery_tab, album.wall, browsing, kept)
+        _wire_open_in(album.wall, studio, bench, shelf, opening, splitting, kept, tabs)
+        _wire_models(models_tab, library, browsing)
+    return page
+
+
+def _wire_restoring(
+    page: gr.Blocks, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab,
+    openings: tuple[Opening, split.Splitting, lora.Shelf], making: Making, kept: gr.BrowserState, shown: list[Any],
+) -> None:  # fmt: skip
+    """A page that opens finds its forms as they were, and what is in the making."""
+    opening, splitting, shelving = openings
+    restored = page.load(opening.restore, kept, _restored(studio, kept), **NOW)
+    restored = split.shown_by(restored.then(splitting.restore, kept, _restored(bench, kept), **NOW), bench, splitting)
+    restored = restored.then(shelving.restore, kept, _restored(shelf, kept), **NOW)
+    restored.then(None, None, None, js=KEPT, **LOCAL)
+    restored.then(making.resume, kept, shown, **WATCHING)
+
+
+def _restored(desk: Any, kept: gr.BrowserState) -> list[Any]:
+    return [kept, *desk.form.inputs, desk.bar, desk.stage, *desk.form.drawers.values()]
+
+
+def _wire_lora_sweeps(
+    shelf: lora_tab.LoraTab,
+    shelving: lora.Shelf,
+    making: Making,
+    kept: gr.BrowserState,
+    shown: list[Any],
+    tabs: gr.Tabs,
+) -> None:
+    """Sweeps of LoRAs are watched where all sweeps are: under the split tab's picture."""
+    job = gr.State("")
+    filed = shelf.sweeps.sweep(shelving.sweep, [kept, *shelf.form.inputs], [shelf.bar, job], **NOW)
+    filed.then(lambda id: gr.update(selected="split" if id else "lora"), job, tabs, **NOW)
+    wires.watched(filed, shelf.bar, job, making, kept, shown)
+
+
+def _wire_sweep(
+    bench: split_tab.Split, sweeping: Sweeping, splitting: split.Splitting, making: Making, kept: gr.BrowserState,
+    shown: list[Any],
+) -> None:  # fmt: skip
+    asked, job = bench.sweep_form, gr.State("")
+    asked.input(sweeping.look, [asked, *bench.form.inputs], asked, trigger_mode="always_last", **NOW)
+    filed = asked.sweep(sweeping.submit, [kept, asked, *bench.form.inputs], [bench.bar, job], **NOW)
+    wires.watched(filed, bench.bar, job, making, kept, shown)
+    bench.sweep.compare(sweeping.compare, kept, bench.sweep, **NOW)
+    bench.sweep.save(sweeping.save, kept, bench.sweep, **NOW)
+    split.shown_by(wires.opens(bench.form, bench.bar, kept, bench.sweep.reuse, splitting.item, kept), bench, splitting)
+
+
+def _wire_continuing(
+    album: gallery.GalleryTab, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab, continuing: Continuing,
+    splitting: split.Splitting, making: Making, kept: gr.BrowserState, shown: list[Any], tabs: gr.Tabs,
+) -> None:  # fmt: skip
+    """From a step of a run on, in the split tab, wherever the run was seen."""
+
+    def shows(event: Any) -> None:
+        event.then(lambda: gr.update(selected="split"), None, tabs, **NOW)
+
+    for stage in (studio.stage, bench.stage, shelf.stage):
+        opened = wires.opens(bench.form, bench.bar, kept, stage.go_on, continuing.from_film, kept)
+        shows(split.shown_by(opened, bench, splitting))
+        job = gr.State("")
+        filed = stage.more(continuing.more, kept, [bench.bar, job], **NOW)
+        shows(filed)
+        wires.watched(filed, bench.bar, job, making, kept, shown)
+    opened = wires.opens(bench.form, bench.bar, kept, album.kept.from_disk, continuing.from_disk, None)
+    shows(split.shown_by(opened, bench, splitting))
+    album.drawer.expand(continuing.listed, None, album.kept, **NOW)
+    album.kept.remove(continuing.delete, None, album.kept, **NOW)
+
+
+def _wire_opening(studio: Text2Image, opening: Opening, kept: gr.BrowserState, first_model: str) -> None:
+    controls, bar, model = studio.form.controls, studio.bar, gr.State(first_model)
+    wires.opens(studio.form, bar, kept, studio.presets.opened, opening.preset, None)
+    wires.opens(studio.form, bar, kept, studio.stage.opened, opening.upload, None)
+    wires.opens(studio.form, bar, kept, studio.stage.reuse, opening.item, kept)
+    init = [controls["init"], controls["denoise"]]
+    used = studio.stage.as_input(opening.as_input, kept, [*init, studio.form.drawers["init"], bar], **NOW)
+    chosen = controls["init"].chosen(opening.chosen_input, None, [*init, bar], **NOW)
+    drawn = used.then(None, kept, kept, js=wires.drawer("init", open=True), **LOCAL)
+    for event in (drawn, chosen):
+        wires.kept_by(event, studio.form, kept)
+    changed = controls["model"].input(
+        opening.other_model, [model, *studio.form.inputs], [*studio.form.inputs, model], **NOW
+    )
+    wires.kept_by(changed, studio.form, kept)
+    settling = [controls[name].input for name in ("cfg", "sampler", "init", "carried")]
+    settled = [*studio.form.inputs, studio.form.drawers["negative"]]
+    gr.on(settling, opening.settle, studio.form.inputs, settled, trigger_mode="always_last", **NOW)
+
+
+def _wire_gallery(tab: gr.Tab, wall: Wall, browsing: Browsing, kept: gr.BrowserState) -> None:
+    tab.select(browsing.first_page, kept, wall, **NOW)
+    wall.turn(browsing.turn, kept, wall, **NOW)
+    wall.pick(browsing.pick, kept, wall, **NOW)
+    wall.remove(browsing.remove, kept, wall, **NOW)
+
+
+def _wire_open_in(
+    wall: Wall, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab, opening: Opening,
+    splitting: split.Splitting, kept: gr.BrowserState, tabs: gr.Tabs,
+) -> None:  # fmt: skip
+    """A picture's settings go to the other tab, and the tab comes to the front."""
+    for event in (wall.reopen, bench.stage.elsewhere, shelf.stage.elsewhere):
+        opened = wires.opens(studio.form, studio.bar, kept, event, opening.item, kept)
+        opened.then(lambda: gr.update(selected="text2image"), None, tabs, **NOW)
+    for event in (wall.split, studio.stage.elsewhere):
+        opened = wires.opens(bench.form, bench.bar, kept, event, splitting.item, kept)
+        split.shown_by(opened, bench, splitting).then(lambda: gr.update(selected="split"), None, tabs, **NOW)
+
+
+def _wire_models(tab: gr.Tab, library: Models, browsing: Browsing) -> None:
+    tab.select(browsing.models, None, library.table, **NOW)
+    library.rescan.click(browsing.models, None, library.table, **NOW)

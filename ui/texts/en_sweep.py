@@ -1,0 +1,68 @@
+"""English: sweeps, and going on from a step."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run.steps": "{ran} of {steps} steps",
+        # what is asked for
+        "sweep.this": "Sweep this border {low} … {high}",
+        "sweep.this.hint": "A picture for every place of the border between segments {a} and {b}; what they share is made once",
+        "sweep.none": "Sweep a border",
+        "sweep.none.hint": "Split the run first: then its border can be swept.",
+        "sweep.more": "Sweep something else",
+        "sweep.run": "Sweep",
+        "sweep.add": "And another field",
+        "sweep.axis": "Field {n} of the sweep",
+        "sweep.field": "Field {n}",
+        "sweep.values": "Values of {field}",
+        "sweep.values.hint": "First:last or first:last:step, or a list such as 1, 2.5, 7",
+        "sweep.lines": "One a line",
+        "sweep.drop": "Remove {field}",
+        "sweep.border": "Border {a} | {b}",
+        "sweep.of_segment": "Segment {n}: {label}",
+        "sweep.cost": "{images} pictures: at most {steps} steps, where single runs would take {alone}.",
+        # what came of it
+        "sweep.cells": "Pictures of the sweep",
+        "sweep.cell.done": "Finished",
+        "sweep.cell.preview": "In the making",
+        "sweep.cell.wait": "Not made yet",
+        "sweep.missing": "(not made)",
+        "sweep.spent": "{made} pictures took {ran} steps; single runs would have taken {alone}.",
+        "sweep.spent.part": "{made} of {images} pictures are there and took {ran} steps.",
+        "sweep.open.hint": "The settings of this picture, in this tab (or double-click it)",
+        "sweep.compare": "Compare",
+        "sweep.compare.hint": "Keep this picture beside the others and see where they differ",
+        "sweep.compare.pick": "Choose another picture to compare with this one.",
+        "sweep.difference": "They differ by {rms} (RMS of full scale), by {most} at most, in {changed} of the pixels.",
+        "sweep.difference.map": "Difference, four times as bright",
+        "sweep.save": "Save all as",
+        "sweep.save.webp": "WebP",
+        "sweep.save.webp.hint": "An animation through all pictures, small and in full colour",
+        "sweep.save.gif": "GIF",
+        "sweep.save.gif.hint": "An animation through all pictures, for places that take nothing else",
+        "sweep.save.mp4": "MP4",
+        "sweep.save.mp4.hint": "A film through all pictures",
+        "sweep.save.png": "Sheet",
+        "sweep.save.png.hint": "All pictures on one sheet, with captions",
+        "sweep.save.no_mp4": "MP4 needs ffmpeg, which was not found on this machine",
+        "sweep.saving": "Saving…",
+        "gallery.series": "Sweep of {n}",
+        "gallery.delete.series": "Delete all {n}",
+        # going on from a step
+        "onward": "From this step on",
+        "onward.go": "Continue from step {step}",
+        "onward.more": "4 more from here",
+        "onward.more.hint": "What stands here is kept, and other noise is laid over it: four pictures that begin alike",
+        "onward.opened": "from step {step} on",
+        "carried.onward": "Goes on from step {step} of a kept run.",
+        "drawer.kept": "Kept runs",
+        "kept.total": "{n} runs, {size} of {limit}.",
+        "kept.off": "Runs are not kept on the disk here.",
+        "kept.step": "The step to go on from",
+        "kept.after": "after step {step} of {steps}",
+        "kept.go": "Continue from there",
+        "kept.delete.yes": "Delete this run",
+    }
+)

@@ -1,0 +1,68 @@
+"""日本語：スイープと、途中のステップからの続き。"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run.steps": "{steps} ステップ中 {ran}",
+        # 何を変えるか
+        "sweep.this": "この境界を {low} … {high} でスイープ",
+        "sweep.this.hint": "セグメント {a} と {b} の境界を一歩ずつ動かし、位置ごとに一枚作ります。共通する部分は一度しか計算しません",
+        "sweep.none": "境界をスイープ",
+        "sweep.none.hint": "先に分割してください。境界ができるとスイープできます。",
+        "sweep.more": "ほかの項目をスイープ",
+        "sweep.run": "スイープ",
+        "sweep.add": "項目を追加",
+        "sweep.axis": "スイープの項目 {n}",
+        "sweep.field": "項目 {n}",
+        "sweep.values": "{field} の値",
+        "sweep.values.hint": "「最初:最後」か「最初:最後:間隔」、または 1, 2.5, 7 のような並び",
+        "sweep.lines": "一行に一つ",
+        "sweep.drop": "{field} を外す",
+        "sweep.border": "境界 {a} | {b}",
+        "sweep.of_segment": "セグメント {n}：{label}",
+        "sweep.cost": "{images} 枚：多くて {steps} ステップ（別々に作ると {alone} ステップ）。",
+        # 結果
+        "sweep.cells": "スイープの画像",
+        "sweep.cell.done": "完成",
+        "sweep.cell.preview": "生成中",
+        "sweep.cell.wait": "まだありません",
+        "sweep.missing": "（まだありません）",
+        "sweep.spent": "{made} 枚を {ran} ステップで作りました。別々に作ると {alone} ステップです。",
+        "sweep.spent.part": "{images} 枚中 {made} 枚を {ran} ステップで作りました。",
+        "sweep.open.hint": "この画像の設定をこのタブに開きます（ダブルクリックでも開けます）",
+        "sweep.compare": "比べる",
+        "sweep.compare.hint": "この画像を置いたまま、ほかの画像との違いを見ます",
+        "sweep.compare.pick": "比べる相手の画像を選んでください。",
+        "sweep.difference": "違いは {rms}（全域に対する RMS）、最大 {most}、画素の {changed} が異なります。",
+        "sweep.difference.map": "違い（明るさ 4 倍）",
+        "sweep.save": "まとめて保存",
+        "sweep.save.webp": "WebP",
+        "sweep.save.webp.hint": "すべての画像を通るアニメーション。小さく、色数はそのまま",
+        "sweep.save.gif": "GIF",
+        "sweep.save.gif.hint": "すべての画像を通るアニメーション。GIF しか使えない場所のために",
+        "sweep.save.mp4": "MP4",
+        "sweep.save.mp4.hint": "すべての画像を通る動画",
+        "sweep.save.png": "一覧",
+        "sweep.save.png.hint": "すべての画像を説明つきで一枚に並べます",
+        "sweep.save.no_mp4": "MP4 には ffmpeg が必要ですが、このマシンにはありません",
+        "sweep.saving": "保存中…",
+        "gallery.series": "スイープ {n} 枚",
+        "gallery.delete.series": "{n} 枚すべて削除",
+        # 途中のステップから続ける
+        "onward": "このステップから",
+        "onward.go": "ステップ {step} から続ける",
+        "onward.more": "ここからあと 4 枚",
+        "onward.more.hint": "ここまでを残し、新しいノイズを重ねます。始まりが同じ四枚になります",
+        "onward.opened": "ステップ {step} の続き",
+        "carried.onward": "保存した実行のステップ {step} から続けます。",
+        "drawer.kept": "保存した実行",
+        "kept.total": "{n} 件、{limit} 中 {size}。",
+        "kept.off": "ここでは実行をディスクに保存しません。",
+        "kept.step": "続きを始めるステップ",
+        "kept.after": "{steps} ステップ中 {step} の後",
+        "kept.go": "そこから続ける",
+        "kept.delete.yes": "この実行を削除",
+    }
+)

@@ -1,0 +1,59 @@
+"""A browser looks at its jobs. The jobs go on whether somebody looks or not."""
+
+import time
+from collections.abc import Iterator
+
+from core.jobs import Jobs, JobView
+
+PACE = 0.25  # seconds between two looks, at most four a second
+BREATH = 5.0  # seconds after which an unchanged job is told again, so that a watcher who left is noticed
+
+
+class Watching:
+    """Looks at the jobs of one person."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def follow(self, owner: str, filed: str = "") -> Iterator[JobView]:
+        """All unfinished jobs of an owner, one after the other, each to its end.
+
+        `filed`: the job that was just filed is shown in any case, for it may be done before anybody looked.
+        """
+        told: set[str] = set()
+        while (view := self._unfinished(owner)) is not None:
+            told.add(view.id)
+            yield from self._one(view)
+        for view in self._jobs.mine(owner):
+            if view.id == filed and filed not in told:
+                yield view
+
+    def _unfinished(self, owner: str) -> JobView | None:
+        """The job to look at: the one that runs, else the first in the queue."""
+        mine = [view for view in self._jobs.mine(owner) if not view.finished]
+        return next((view for view in mine if view.state == "running"), mine[0] if mine else None)
+
+    def _one(self, view: JobView) -> Iterator[JobView]:
+        since, told, previews = -1, 0.0, 0
+        while True:
+            view = self._jobs.watch(view.id, since, BREATH)
+            if not view.finished and time.monotonic() < told + PACE and not _urgent(view, previews):
+                view = self._newer(view, told + PACE, previews)
+            since, told, previews = view.version, time.monotonic(), _count(view)
+            yield view
+            if view.finished:
+                return
+
+    def _newer(self, view: JobView, until: float, previews: int) -> JobView:
+        """The newest view at that time, or earlier what cannot wait: the end, and the first preview of an image."""
+        while not view.finished and not _urgent(view, previews) and (wait := until - time.monotonic()) > 0:
+            view = self._jobs.watch(view.id, view.version, wait)
+        return view
+
+
+def _count(view: JobView) -> int:
+    return sum(bool(preview) for preview in view.previews) + len(view.items)
+
+
+def _urgent(view: JobView, previews: int) -> bool:
+    return _count(view) > previews
