@@ -47,15 +47,18 @@ class Making:
 
     def resume(self, kept: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """A page that opens finds its running jobs and its latest sweep again."""
-        yield from self._looks(session.owner(kept, request), self._words(request), "")
+        yield from self._looks(session.owner(kept, request), self._words(request))
 
-    def _looks(self, owner: str, words: texts.Texts, filed: str) -> Iterator[tuple[Any, ...]]:
+    def _looks(self, owner: str, words: texts.Texts, filed: str | None = None) -> Iterator[tuple[Any, ...]]:
         """Only what was told once may be told again: between two dicts of a generator Gradio sends what differs, and its page
         carries that out on the very value that a widget holds. A skip in between would empty it."""
-        past, stage, shown = self.history(owner), gr.skip(), self._latest_sweep(owner, words)
+        coming = self._watching.follow(owner, filed or "")  # first: what ends before the next line would stay half told
+        past, shown = self.history(owner), self._latest_sweep(owner, words)
+        # A page that opens was filled a moment ago: what has ended since belongs to it. After Generate the stage stays as it is.
+        stage = {"run": None, "history": past} if filed is None else gr.skip()
         # Gradio empties the outputs of a generator that yields nothing.
-        yield *(gr.skip(), gr.skip()) * self._desks, shown
-        for view in self._watching.follow(owner, filed):
+        yield *(stage, gr.skip()) * self._desks, shown
+        for view in coming:
             if view.finished:
                 past = self.history(owner)
             if view.work.axes:

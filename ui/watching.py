@@ -1,7 +1,7 @@
 """A browser looks at its jobs. The jobs go on whether somebody looks or not."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from core.jobs import Jobs, JobView
 
@@ -16,16 +16,21 @@ class Watching:
         self._jobs = jobs
 
     def follow(self, owner: str, filed: str = "") -> Iterator[JobView]:
-        """All unfinished jobs of an owner, one after the other, each to its end.
+        """All jobs of an owner that are unfinished now, and those that come meanwhile, one after the other, each to its end.
 
-        `filed`: the job that was just filed is shown in any case, for it may be done before anybody looked.
+        `filed`: the job that was just filed. It is shown in any case, as are all that are unfinished when this is called: they may
+        be done before the first look.
         """
+        owed = {filed} | {view.id for view in self._jobs.mine(owner) if not view.finished}
+        return self._follow(owner, owed)
+
+    def _follow(self, owner: str, owed: Set[str]) -> Iterator[JobView]:
         told: set[str] = set()
         while (view := self._unfinished(owner)) is not None:
             told.add(view.id)
             yield from self._one(view)
         for view in self._jobs.mine(owner):
-            if view.id == filed and filed not in told:
+            if view.id in owed - told:
                 yield view
 
     def _unfinished(self, owner: str) -> JobView | None:

@@ -44,6 +44,14 @@ def test_a_job_that_was_done_before_anybody_looked_is_shown() -> None:
     assert not list(Watching(jobs).follow("me"))
 
 
+def test_what_ends_before_the_first_look_is_shown_whole() -> None:
+    """A page that opens is first told how things stand; the last picture may come while it is told."""
+    jobs = Played([view("a", state="running"), view("a", version=1, state="done")])
+    coming = Watching(jobs).follow("me")
+    jobs.watch("a", 0, 0.0)
+    assert [(look.id, look.state) for look in coming] == [("a", "done")]
+
+
 def test_of_others_nothing_is_seen() -> None:
     assert not list(Watching(Played([view("a", state="done")])).follow("you", "a"))
 
