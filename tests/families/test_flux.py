@@ -22,11 +22,6 @@ CPU = torch.device("cpu")
 SIZE: dict[str, int] = {"width": 32, "height": 48}
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
 @pytest.fixture(scope="module", params=["dev", "schnell"])
 def variant(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -40,21 +35,6 @@ def pipe(root: Path, variant: str) -> Any:
 @pytest.fixture(scope="module")
 def model(root: Path, variant: str, pipe: Any) -> Any:
     return load(Library(root).model(variant), device=CPU)
-
-
-@pytest.fixture(scope="module")
-def pipeline(root: Path, pipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline(models=root, device="cpu", data=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(autouse=True)
-def inference() -> Any:
-    """Without gradients, and on one thread: models this small only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
 
 
 def encoded(model: Any, text: str, **changes: Any) -> Conditioning:

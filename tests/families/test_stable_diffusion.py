@@ -34,16 +34,6 @@ def sdxl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     return load(Library(root).model("tiny"), device=CPU), pipe
 
 
-@pytest.fixture(autouse=True)
-def inference() -> Any:
-    """Without gradients, and on one thread: models this small only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
-
-
 def request(text: str, **changes: Any) -> TextRequest:
     return TextRequest(text=text, width=64, height=32, **changes)
 

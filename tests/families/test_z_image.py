@@ -27,11 +27,6 @@ SIZE: dict[str, int] = {"width": 32, "height": 48}
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="module")
 def pipe(root: Path) -> Any:
     return tiny_models.z_image(root / "tiny-turbo")
 
@@ -39,21 +34,6 @@ def pipe(root: Path) -> Any:
 @pytest.fixture(scope="module")
 def model(root: Path, pipe: Any) -> Any:
     return load(Library(root).model("tiny-turbo"), device=CPU)
-
-
-@pytest.fixture(scope="module")
-def pipeline(root: Path, pipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline(models=root, device="cpu", data=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(autouse=True)
-def inference() -> Any:
-    """Without gradients, and on one thread: models this small only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
 
 
 def encoded(model: Any, text: str, **changes: Any) -> Conditioning:
