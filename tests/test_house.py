@@ -50,6 +50,7 @@ ARROWS = {
     },
     "core.sweep": {"core.errors", "core.recipe"},
     "core.onward": {"core.errors", "core.recipe"},
+    "core.variety": {"core.onward", "core.recipe"},
     "core.cli": {
         "core.lora_library", "core.sweep", "core.errors", "core.recipe", "core.events", "core.pipeline", "core.images", "core.kept",
     },

@@ -20,6 +20,8 @@ class Frame:
     start: int  # `init.start` of a recipe that goes on from here
     key: str  # its `init.trajectory`
     jpeg: bytes
+    border: bool = False  # another segment begins after this step
+    stripes: float = 0.0  # of a border: the share of the picture's variance that lies in one wave
 
 
 @dataclass(frozen=True)

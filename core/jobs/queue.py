@@ -1,129 +1,38 @@
 """The queue: recipes and sweeps of them wait here, one worker does them, browsers only watch.
 
 A job is the server's: it goes on when its watcher has left, and comes back when the program was killed.
-Pictures are in the gallery before anybody sees them.
+Pictures are in the gallery before anybody sees them. An endless job lets all others run between its rounds.
 """
 
-import hashlib
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from core.errors import Refused, Stopped, StorageError, UserError
+from core.errors import ImageError, Refused, Stopped, StorageError, UserError
 from core.images.gallery import Gallery, Item, new_id
-from core.jobs.film import Frame
+from core.jobs.course import Course
+from core.jobs.limits import Limits
 from core.jobs.store import JobStore, Record, Slot, State
+from core.jobs.turns import in_turn
+from core.jobs.view import JobView, view_of
 from core.jobs.work import Work
-from core.jobs.worker import Outlook, Phase, Picture, Progress, Worker
+from core.jobs.worker import Outlook, Picture, Progress, Worker
 from core.pipeline import Wish
-from core.plan import Note
-from core.recipe import InitImage, Recipe
+from core.recipe import Recipe
 from core.sweep import Axis
-from core.tree import Cost
 
-FINISHED: frozenset[State] = frozenset({"done", "stopped", "failed"})
 SHOW_SECONDS = 0.1  # plain steps are not shown more often
 CLOSE_SECONDS = 60.0  # for the forward pass in hand
 FILM = 480  # frames that a job keeps, the latest ones: some 2 MB
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How much may wait, how much is remembered, and how large a job may be; None is what a recipe allows."""
-
-    per_owner: int = 50  # jobs not yet finished
-    total: int = 500
-    remembered: int = 200  # finished jobs
-    filmed: int = 32  # of these, so many keep their film
-    pixels: int | None = None  # of one picture
-    steps: int | None = None
-    batch: int | None = None
-    pictures: int | None = None  # of one job
-    work: int | None = None  # steps of one sweep, what its pictures share counted once
-
-    @classmethod
-    def guarded(cls) -> "Limits":
-        """For a house that strangers can enter."""
-        return cls(per_owner=3, total=50, pixels=1024 * 1024, steps=100, batch=4, pictures=64, work=1500)
-
-    def check(self, recipe: Recipe) -> None:
-        """Raises Refused for a job that is too large here. What a recipe leaves to the family is never too large."""
-        steps = max(float(recipe.steps or 0), *(float(part.steps or 0) for part in recipe.segments), 0.0)
-        if isinstance(recipe.init, InitImage):
-            steps /= recipe.init.denoise  # the schedule that is made for it, though only its end is run
-        if self.pixels is not None and (recipe.width or 0) * (recipe.height or 0) > self.pixels:
-            raise Refused("A picture may have at most {most} pixels here: make it smaller.", most=self.pixels)
-        if self.steps is not None and steps > self.steps:
-            raise Refused("A picture may have at most {most} steps here: take fewer.", most=self.steps)
-        if self.batch is not None and recipe.batch > self.batch:
-            raise Refused("At most {most} pictures at a time are made here: take fewer.", most=self.batch)
-
-    def admit(self, work: Work, cost: Cost | None) -> None:
-        """Raises Refused for a job of which a recipe, or all of them together, are too much here."""
-        for recipe in work.recipes:
-            self.check(recipe)
-        if self.pictures is not None and work.images > self.pictures:
-            raise Refused("A sweep may have at most {most} pictures here: take fewer values.", most=self.pictures)
-        if self.work is not None and cost is not None and cost.steps > self.work:
-            raise Refused(
-                "This sweep takes {count} steps, and at most {most} are run at a time here: take fewer values or steps.",
-                count=cost.steps, most=self.work,
-            )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobView:
-    """A job as a watcher sees it. Never changes: a newer view has another `version`."""
-
-    id: str
-    owner: str
-    work: Work  # as filed
-    cost: Cost | None = None  # of a sweep, as it was counted when it was filed
-    resolved: Recipe | None = None  # the recipe in the making, once it is planned
-    filed: float  # seconds since 1970
-    version: int = 0
-    state: State = "queued"
-    position: int = 0  # in the queue: 1 is next; 0 once it runs
-    phase: Phase = ""
-    what: str = ""  # the thing being loaded
-    share: float = 0.0  # of loading or encoding, 0 to 1
-    image: int = 0  # counted over the whole job
-    images: int = 1
-    step: int = 0  # of this image
-    steps: int = 0
-    sigma: float = 0.0
-    ran: int = 0  # steps really run, of all images
-    calls: int = 0  # forward passes of the finished pictures
-    seconds_left: float = 0.0  # of the whole job; 0 when unknown
-    seconds: float | None = None  # that it ran, once it has ended here
-    previews: tuple[bytes, ...] = ()  # JPEG, one an image, empty until there is one
-    film: tuple[Frame, ...] = ()  # stills of the steps, also after the end
-    made: Mapping[int, Item] = field(default_factory=dict[int, Item])  # image -> finished picture, in the gallery
-    notes: tuple[Note, ...] = ()
-    stopping: Wish = None  # what was asked of it
-    error: UserError | None = None
-
-    @property
-    def recipe(self) -> Recipe:
-        """As filed; what the axes of a sweep vary."""
-        return self.work.recipe
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """The finished pictures, in the order of making."""
-        return tuple(self.made.values())
-
-    @property
-    def finished(self) -> bool:
-        return self.state in FINISHED
 
 
 class Jobs:
@@ -149,9 +58,14 @@ class Jobs:
 
         Raises Refused when too much is asked for or waits, StorageError; for a sweep what is wrong with any of its recipes.
         """
-        work = Work(recipe=recipe, axes=tuple(axes))
-        cost = self._worker.cost(work.recipes) if axes else None
+        return self.file(Work(recipe=recipe, axes=tuple(axes)), owner)
+
+    def file(self, work: Work, owner: str) -> str:
+        """File whatever is to be made, and return the job's id. Raises as `submit`; an endless job that would end at once too."""
+        cost = self._worker.cost(work.recipes) if len(work.recipes) > 1 or work.axes else None
         self._limits.admit(work, cost)
+        if (ended := self._limits.end(work, 0, self._gallery.folder)) is not None:
+            raise ended
         with self._changed:
             self._refuse_when_closing()
             waiting = [view for view in self._views.values() if not view.finished]
@@ -162,7 +76,7 @@ class Jobs:
                 raise Refused("The queue is full with {count} jobs: try again in a while.", count=len(waiting))
             record = Record(id=secrets.token_urlsafe(12), filed=time.time(), owner=owner, work=work, cost=cost)
             self._store.add(record)
-            self._views[record.id] = _view_of(record, {})
+            self._views[record.id] = view_of(record, {})
             self._slots[record.id] = {}
             # Who comes new stands before whoever had the last turn, and behind all who have waited for longer.
             self._turns.setdefault(owner, self._turn - 0.5)
@@ -189,14 +103,34 @@ class Jobs:
         """Ask one's own job to stop: it does within a step ("now"), or with the image in the making ("after")."""
         with self._changed:
             self._refuse_when_closing()
-            view = self._view(id)
-            if view.owner != owner:
-                raise Refused("This job belongs to somebody else: only its owner can stop it.")
+            view = self._of(id, owner)
             if view.state == "queued":
                 self._finish(id, "stopped")
             elif view.state == "running" and view.stopping != "now":
                 self._show(id, stopping=how)
                 self._save(lambda: self._store.set_wish(id, how))
+
+    def star(self, id: str, owner: str, image: int, starred: bool) -> None:
+        """Keep one's own picture from being swept away, or no longer. Raises Refused."""
+        with self._changed:
+            view = self._of(id, owner)
+            if image in view.made:
+                self._show(id, starred=view.starred | {image} if starred else view.starred - {image})
+                self._fate(id, image, "starred" if starred else "")
+
+    def sweep_away(self, id: str, owner: str) -> int:
+        """Delete the pictures of one's own job that bear no star, and say how many that were. Raises Refused, StorageError."""
+        with self._changed:
+            view = self._of(id, owner)
+            rest = {image: item for image, item in view.made.items() if image not in view.starred}
+            kept = {image: item for image, item in view.made.items() if image in view.starred}
+            self._show(id, made=kept, swept=view.swept | rest.keys())
+            for image in rest:
+                self._fate(id, image, "swept")
+        for item in rest.values():
+            with suppress(ImageError):  # deleted in the gallery before
+                self._gallery.delete(item.id, owner)
+        return len(rest)
 
     def close(self) -> None:
         """Stop within a step and keep the queue for the next start."""
@@ -216,7 +150,7 @@ class Jobs:
             if state == "running":
                 state = "queued" if record.wish is None else "stopped"
                 self._save(partial(self._store.set_state, record.id, state))
-            self._views[record.id] = _view_of(replace(record, state=state), made)
+            self._views[record.id] = view_of(replace(record, state=state), made)
             if state == "queued":
                 self._slots[record.id] = dict(record.slots)
                 self._turns[record.owner] = 0.0
@@ -244,18 +178,24 @@ class Jobs:
         """One job from its beginning to whatever end it comes to. Nothing that it raises ends the thread."""
         state: State = "done"
         error: UserError | None = None
-        course, began = _Course(view), time.monotonic()
+        course, began = Course(view), time.monotonic()
         try:
-            for number, recipe in enumerate(view.work.recipes):
+            for number, recipe in enumerate(view.work.rounds()):
                 course.begin(number, self._views[view.id].ran)
-                if course.images <= self._views[view.id].made.keys():  # the job begins again
+                if self._is_made(course):  # the job begins again
                     course.whole |= course.images
                     continue
+                error = self._limits.end(view.work, course.first, self._gallery.folder)
+                if error is not None:
+                    break
+                if self._gives_way(course):
+                    return
+                course.busy = True
                 for report in self._worker.run(recipe, lambda: self._wish(view.id)):
                     self._take(course, report)
                 if self._wish(view.id) is not None:
                     break
-            if len(course.whole) < view.images:
+            if error is None and len(course.whole) < self._views[view.id].images:
                 state = "stopped"
         except Stopped:
             state = "stopped"
@@ -270,10 +210,29 @@ class Jobs:
                 return  # still "running" in the file: it begins again with the next start
             self._finish(view.id, state, error, time.monotonic() - began)
 
+    def _is_made(self, course: Course) -> bool:
+        """Whether the pictures of the recipe in hand are there, or were; of an endless job even those that somebody deleted."""
+        view = self._views[course.view.id]
+        there = self._slots[view.id].keys() if view.work.endless else view.made.keys() | view.swept
+        return course.images <= there
+
+    def _gives_way(self, course: Course) -> bool:
+        """An endless job begins a round only where nobody waits; otherwise it stands in the queue again."""
+        if not course.view.work.endless:
+            return False
+        with self._changed:
+            view = self._show(course.view.id, images=max(course.images) + 1)
+            if self._closing or not self._queue() or not course.busy:
+                return False
+            self._save(partial(self._store.set_state, view.id, "queued"))
+            self._show(view.id, state="queued", phase="", what="", previews=())
+            self._line_up()
+            return True
+
     def _wish(self, id: str) -> Wish:
         return "now" if self._closing else self._views[id].stopping
 
-    def _take(self, course: "_Course", report: Progress | Outlook | Picture) -> None:
+    def _take(self, course: Course, report: Progress | Outlook | Picture) -> None:
         id = course.view.id
         match report:
             case Progress():
@@ -291,7 +250,7 @@ class Jobs:
                     old = self._views[id]
                     self._show(id, made={**old.made, image: item}, calls=old.calls + report.stats.model_calls)
 
-    def _take_progress(self, course: "_Course", new: Progress) -> None:
+    def _take_progress(self, course: Course, new: Progress) -> None:
         with self._changed:
             old = self._views[course.view.id]
             image, ran = course.first + new.image, course.ran + new.ran
@@ -299,18 +258,19 @@ class Jobs:
             if not moved and new.preview is None and not new.frames and time.monotonic() - self._shown < SHOW_SECONDS:
                 return
             self._shown = time.monotonic()
-            previews = list(old.previews) or [b""] * old.images
+            previews = [*old.previews, *[b""] * (old.images - len(old.previews))]
             if new.preview is not None:
                 previews[image] = new.preview
-            frames = (replace(frame, image=course.first + frame.image) for frame in new.frames)
+            frames = [replace(frame, image=course.first + frame.image) for frame in new.frames]
+            handed = {frame.image: frame for frame in frames if frame.border and frame.image not in old.handed}
             self._show(
                 old.id, phase=new.phase, what=new.what, share=new.share, image=image,
                 step=old.step if new.phase == "decoding" else new.step, steps=new.steps or old.steps, sigma=new.sigma,
                 ran=max(old.ran, ran), seconds_left=course.seconds_left(new, ran), previews=tuple(previews),
-                film=(*old.film, *frames)[-FILM:],
+                film=(*old.film, *frames)[-FILM:], handed={**old.handed, **handed},
             )  # fmt: skip
 
-    def _keep(self, course: "_Course", report: Picture) -> Item:
+    def _keep(self, course: Course, report: Picture) -> Item:
         """Into the gallery, once: a job begun again finds the pictures of its first attempt there."""
         view, image = course.view, course.first + report.image
         slots = self._slots[view.id]
@@ -318,9 +278,10 @@ class Jobs:
         if kept is not None:
             return kept
         id = slots[image].item if image in slots else new_id()
-        slots[image] = Slot(item=id, ran=report.ran, calls=report.stats.model_calls)
+        handed = self._views[view.id].handed.get(image)
+        slots[image] = Slot(item=id, ran=report.ran, calls=report.stats.model_calls, handed=handed)
         self._store.set_slot(view.id, image, slots[image])
-        made_with = dict(report.made_with) | ({"series": course.series} if view.work.axes else {})
+        made_with = dict(report.made_with) | ({"series": course.series} if _is_series(view.work) else {})
         return self._gallery.add(report.picture, report.recipe, made_with, view.owner, id)
 
     def _refuse_when_closing(self) -> None:
@@ -331,6 +292,18 @@ class Jobs:
         if id not in self._views:
             raise Refused("There is no such job: it finished long ago, or was never filed here.")
         return self._views[id]
+
+    def _of(self, id: str, owner: str) -> JobView:
+        """One's own job. Raises Refused."""
+        view = self._view(id)
+        if view.owner != owner:
+            raise Refused("This job belongs to somebody else: only its owner can change it.")
+        return view
+
+    def _fate(self, id: str, image: int, fate: str) -> None:
+        if id in self._slots and image in self._slots[id]:
+            self._slots[id][image] = replace(self._slots[id][image], fate=fate)
+        self._save(partial(self._store.set_fate, id, image, fate))
 
     def _show(self, id: str, **changes: Any) -> JobView:
         """Replace a view by a newer one and wake the watchers. The lock is held."""
@@ -371,60 +344,15 @@ class Jobs:
                 self._show(view.id, position=position)
 
     def _queue(self) -> Sequence[JobView]:
-        """What waits, in the order in which it will run: owners in turn, each owner's jobs as filed."""
-        lines: dict[str, list[JobView]] = {}
-        for view in self._views.values():
-            if view.state == "queued":
-                lines.setdefault(view.owner, []).append(view)
-        return _in_turn(lines, self._turns)
+        return in_turn(self._views.values(), self._turns)
 
 
-@dataclass
-class _Course:
-    """The job in hand: which of its recipes runs, and how fast it goes."""
-
-    view: JobView  # as it was when its turn came
-    first: int = 0  # image of the job that is the recipe's first
-    images: frozenset[int] = frozenset()  # of this recipe
-    whole: set[int] = field(default_factory=set[int])  # images made to their end
-    ran: int = 0  # steps run before this recipe
-    began: tuple[float, int] | None = None  # when the first step was done, and how many were run then
-
-    @property
-    def series(self) -> str:
-        """Names the pictures of a sweep as one. Not the job's id: who knows that may watch it."""
-        return hashlib.sha256(self.view.id.encode()).hexdigest()[:16]
-
-    def begin(self, number: int, ran: int) -> None:
-        firsts = self.view.work.firsts
-        self.first, self.images, self.ran = firsts[number], frozenset(range(firsts[number], firsts[number + 1])), ran
-
-    def seconds_left(self, new: Progress, ran: int) -> float:
-        """Of the whole job: of a sweep by the steps that are left, at the pace so far."""
-        if self.view.cost is None or not ran:
-            return new.seconds_left
-        now = time.monotonic()
-        self.began = self.began or (now, ran)
-        since, first = self.began
-        return (self.view.cost.steps - ran) * (now - since) / (ran - first) if ran > first else 0.0
-
-
-def _in_turn(lines: Mapping[str, list[JobView]], turns: Mapping[str, float]) -> list[JobView]:
-    """Round robin: whose last turn is longest ago is next."""
-    order = sorted(lines, key=lambda owner: turns[owner])  # stable: among equals as filed
-    rounds = max((len(line) for line in lines.values()), default=0)
-    return [lines[owner][n] for n in range(rounds) for owner in order if n < len(lines[owner])]
+def _is_series(work: Work) -> bool:
+    """Whether its pictures are one tile in the gallery."""
+    return bool(work.axes or work.others or work.endless)
 
 
 def _bare(error: UserError) -> UserError:
     """Without the frames it came through: they hold the run's tensors, and a job's error is kept for long."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return error
-
-
-def _view_of(record: Record, made: Mapping[int, Item]) -> JobView:
-    return JobView(
-        id=record.id, owner=record.owner, work=record.work, cost=record.cost, filed=record.filed, state=record.state,
-        made=made, images=record.work.images, ran=sum(slot.ran for slot in record.slots.values()),
-        calls=sum(slot.calls for slot in record.slots.values()), stopping=record.wish, error=record.error,
-    )  # fmt: skip

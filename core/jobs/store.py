@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from core.database import Database
 from core.errors import RecipeError, UserError
+from core.jobs.film import Frame
 from core.jobs.work import Work
 from core.pipeline import Wish
 from core.recipe import parse
@@ -41,8 +42,15 @@ SCHEMA = (
     ALTER TABLE slots ADD COLUMN ran INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE slots ADD COLUMN calls INTEGER NOT NULL DEFAULT 0
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN beside TEXT;
+    ALTER TABLE slots ADD COLUMN handed TEXT;
+    ALTER TABLE slots ADD COLUMN still BLOB;
+    ALTER TABLE slots ADD COLUMN fate TEXT NOT NULL DEFAULT ''
+    """,
 )
-COLUMNS = "id, filed, owner, recipe, axes, cost, state, wish, error"
+COLUMNS = "id, filed, owner, recipe, axes, beside, cost, state, wish, error"
+SLOTS = "job, image, item, ran, calls, handed, still, fate"
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +62,8 @@ class Slot:
     item: str
     ran: int = 0  # steps
     calls: int = 0  # forward passes
+    handed: Frame | None = None  # how it stood at its first border
+    fate: str = ""  # starred, swept or neither
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +93,15 @@ class JobStore:
     def all(self) -> list[Record]:
         """Every job, in the order of filing."""
         slots: dict[str, dict[int, Slot]] = {}
-        for job, image, item, ran, calls in self._database.read("SELECT job, image, item, ran, calls FROM slots"):
-            slots.setdefault(job, {})[image] = Slot(item=item, ran=ran, calls=calls)
+        for job, image, item, ran, calls, handed, still, fate in self._database.read(f"SELECT {SLOTS} FROM slots"):
+            frame = _frame_of(image, handed, still)
+            slots.setdefault(job, {})[image] = Slot(item=item, ran=ran, calls=calls, handed=frame, fate=fate)
         records: list[Record] = []
-        for id, filed, owner, recipe, axes, cost, state, wish, error in self._database.read(
+        for id, filed, owner, recipe, axes, beside, cost, state, wish, error in self._database.read(
             f"SELECT {COLUMNS} FROM jobs ORDER BY filed, id"
         ):
             try:
-                work = Work(recipe=parse(json.loads(recipe)), axes=_axes_of(axes))
+                work = Work(recipe=parse(json.loads(recipe)), axes=_axes_of(axes), **_beside_of(beside))
                 _ = work.variants
             except RecipeError as refusal:
                 log.warning("the job %s of an older Stepwise is left out: %s", id, refusal)
@@ -112,12 +123,14 @@ class JobStore:
 
     def add(self, job: Record) -> None:
         axes = [{"path": axis.path, "values": axis.values} for axis in job.work.axes]
+        others = [recipe.model_dump(mode="json", exclude_none=True) for recipe in job.work.others]
+        beside = {"others": others, "endless": job.work.endless, "name": job.work.name}
         with self._database.write() as connection:
             connection.execute(
-                "INSERT INTO jobs (id, filed, owner, recipe, axes, cost, state) VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO jobs (id, filed, owner, recipe, axes, beside, cost, state) VALUES (?,?,?,?,?,?,?,?)",
                 (
                     job.id, job.filed, job.owner, job.work.recipe.model_dump_json(exclude_none=True), json.dumps(axes),
-                    None if job.cost is None else json.dumps(asdict(job.cost)), job.state,
+                    json.dumps(beside), None if job.cost is None else json.dumps(asdict(job.cost)), job.state,
                 ),
             )  # fmt: skip
 
@@ -133,13 +146,33 @@ class JobStore:
         """Said before the picture is written, so that a job begun again knows the pictures that it has made."""
         with self._database.write() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO slots (job, image, item, ran, calls) VALUES (?,?,?,?,?)",
-                (id, image, slot.item, slot.ran, slot.calls),
+                f"INSERT OR REPLACE INTO slots ({SLOTS}) VALUES (?,?,?,?,?,?,?,?)",
+                (id, image, slot.item, slot.ran, slot.calls, *_handed(slot.handed), slot.fate),
             )
+
+    def set_fate(self, id: str, image: int, fate: str) -> None:
+        with self._database.write() as connection:
+            connection.execute("UPDATE slots SET fate = ? WHERE job = ? AND image = ?", (fate, id, image))
 
     def remove(self, ids: list[str]) -> None:
         with self._database.write() as connection:
             connection.executemany("DELETE FROM jobs WHERE id = ?", [(id,) for id in ids])
+
+
+def _handed(frame: Frame | None) -> tuple[str | None, bytes | None]:
+    if frame is None:
+        return None, None
+    told = {"step": frame.step, "start": frame.start, "key": frame.key, "stripes": frame.stripes}
+    return json.dumps(told), frame.jpeg
+
+
+def _frame_of(image: int, handed: str | None, still: bytes | None) -> Frame | None:
+    return None if handed is None else Frame(image=image, jpeg=still or b"", border=True, **json.loads(handed))
+
+
+def _beside_of(text: str | None) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(text or "{}")
+    return {**stored, "others": tuple(parse(recipe) for recipe in stored.get("others", ()))}
 
 
 def _axes_of(text: str | None) -> tuple[Axis, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.events import Decoding, Encoding, Event, ImageDone, Known, Loading, Planned, Stats, StepDone
 from core.images.preview import jpeg_data
+from core.images.structure import stripes
 from core.jobs.film import SIDE, Cut, Frame
 from core.pipeline import Wish
 from core.plan import Note
@@ -134,7 +135,7 @@ class PipelineWorker:
             course.pace.spent(event.image, self._costs[-1])
             preview = jpeg_data(picture)
             if filmed:
-                frames = (_frame(event.image, event.step, event.start, event.key, picture),)
+                frames = (course.frame(event.image, event.step, event.start, event.key, picture),)
         return Progress(
             phase="sampling", image=event.image, step=event.step, steps=event.steps,
             sigma=event.sigma, ran=sum(course.ran.values()), seconds_left=event.seconds_left, preview=preview, frames=frames,
@@ -145,7 +146,8 @@ class PipelineWorker:
         frames: list[Frame] = []
         for step, key in enumerate(event.keys[:-1], start=1):
             if course.cut.wants(step, event.steps) and (denoised := event.denoised(step)) is not None:
-                frames.append(_frame(event.image, step, event.start + step, key, self._preview(denoised)))
+                picture = self._preview(denoised)
+                frames.append(course.frame(event.image, step, event.start + step, key, picture))
         return Progress(
             phase="sampling", image=event.image, step=len(event.keys), steps=event.steps, ran=sum(course.ran.values()),
             frames=tuple(frames),
@@ -158,10 +160,6 @@ class PipelineWorker:
         return picture
 
 
-def _frame(image: int, step: int, start: int, key: str, picture: Image) -> Frame:
-    return Frame(image=image, step=step, start=start, key=key, jpeg=jpeg_data(picture, SIDE))
-
-
 @dataclass(kw_only=True)
 class _Course:
     """How far a run is."""
@@ -170,6 +168,13 @@ class _Course:
     cut: Cut = field(default_factory=Cut)
     kept: dict[int, int] = field(default_factory=dict[int, int])  # image -> steps that need not run
     ran: dict[int, int] = field(default_factory=dict[int, int])  # image -> steps run
+
+    def frame(self, image: int, step: int, start: int, key: str, picture: Image) -> Frame:
+        border = step in self.cut.borders
+        return Frame(
+            image=image, step=step, start=start, key=key, jpeg=jpeg_data(picture, SIDE), border=border,
+            stripes=stripes(picture) if border else 0.0,
+        )  # fmt: skip
 
 
 class _Pace:

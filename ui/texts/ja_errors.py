@@ -109,7 +109,9 @@ RUNNING: Mapping[str, str] = {
     "There is no such job: it finished long ago, or was never filed here.": "そのジョブはありません。ずっと前に終わったか、ここには登録されていません。",
     "You have {count} jobs waiting already: let one finish, or cancel one.": "すでに {count} 件が待機中です。1 件終わるのを待つか、取り消してください。",
     "The queue is full with {count} jobs: try again in a while.": "待ち行列が {count} 件でいっぱいです。しばらくしてからもう一度お試しください。",
-    "This job belongs to somebody else: only its owner can stop it.": "これはほかの人のジョブです。止められるのは本人だけです。",
+    "This job belongs to somebody else: only its owner can change it.": "これはほかの人のジョブです。変更できるのは本人だけです。",
+    "The endless run has ended: it may make {most} pictures here.": "連続生成を終了しました。ここで作れるのは {most} 枚までです。",
+    "The endless run has ended: less than {least} GB of the disk is free. Delete what you do not need, then start it again.": "連続生成を終了しました。ディスクの空きが {least} GB を下回っています。不要なものを削除してから、もう一度始めてください。",
     "Something broke inside Stepwise, and this picture was not made: the log says what.": "Stepwise の内部で問題が起き、画像を作れませんでした。詳細はログにあります。",
 }
 

@@ -1,0 +1,96 @@
+"""Blind starts: the first steps of a run see no prompt, so that a distilled model's seeds differ again. Recipes in, recipes out.
+
+ComfyUI's way, two KSampler (Advanced): 0 to k with a zeroed conditioning and leftover noise, then k to the end without added noise.
+Here that is one recipe with two segments, so it is cut, continued and opened like any other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.onward import go_on
+from core.recipe import Border, ConditioningKind, InitTrajectory, Recipe, Segment
+
+MOST = 3  # blind steps: of nine, more leave too few for the prompt
+SHIFTS = (3.0, 5.0, 7.0)  # of the plot
+COST = 5.0  # points of adherence; what differs more, but follows the prompt worse than this, is no gain
+
+Verdict = Literal["gain", "none", "costly"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blind:
+    """How a run starts: so many steps under something else than the prompt."""
+
+    steps: int = 2
+    conditioning: ConditioningKind = "zero"  # `prompt`: a second one
+    prompt: str = ""  # that second one
+    border: Border = "restart"  # ComfyUI's look; `continue` lets res_multistep extrapolate from the blind estimate
+
+    def segments(self) -> tuple[Segment, ...]:
+        if not self.steps:
+            return ()
+        prompt = self.prompt if self.conditioning == "prompt" else None
+        return Segment(end=self.steps, conditioning=self.conditioning, prompt=prompt), Segment(border=self.border)
+
+
+def blind_of(recipe: Recipe) -> Blind | None:
+    """How a recipe starts, also a resolved one; None where its segments say anything else."""
+    if not recipe.segments:
+        return Blind(steps=0)
+    if len(recipe.segments) != 2:
+        return None
+    first, second = recipe.segments
+    if first.end is None or first.end > MOST:
+        return None
+    found = Blind(
+        steps=first.end, conditioning=first.conditioning, prompt=first.prompt or "", border=second.border
+    )
+    return found if _bare(recipe, first, second) == found.segments() else None
+
+
+def _bare(recipe: Recipe, first: Segment, second: Segment) -> tuple[Segment, Segment]:
+    """Two segments without what they say though it is so anyway, as resolved ones do."""
+    adds = not isinstance(recipe.init, InitTrajectory)
+    for name, anyway in (("start", 0), ("add_noise", adds), ("leftover_noise", True)):
+        first = _without(first, name, anyway)
+    for name, anyway in (("start", first.end), ("end", recipe.steps), ("add_noise", False), ("leftover_noise", False)):
+        second = _without(second, name, anyway)
+    return first, second
+
+
+def _without(segment: Segment, name: str, anyway: object) -> Segment:
+    return segment.model_copy(update={name: None}) if getattr(segment, name) == anyway else segment
+
+
+def started(recipe: Recipe, blind: Blind) -> Recipe:
+    """The recipe with that start."""
+    return recipe.model_copy(update={"segments": blind.segments()})
+
+
+def rows(recipe: Recipe, samplers: Sequence[str] = (), plain: bool = True) -> tuple[Recipe, ...]:
+    """What is made of the same seeds: the plain run above, the recipe's own start below; the same once more for each further sampler."""
+    pair = (recipe.model_copy(update={"segments": ()}), recipe) if plain and recipe.segments else (recipe,)
+    others = [one.model_copy(update={"sampler": name}) for name in samplers for one in pair]
+    return (*pair, *others)
+
+
+def grid(recipe: Recipe, blind: Blind, shifts: Sequence[float] = SHIFTS) -> tuple[Recipe, ...]:
+    """The recipe at every number of blind steps and every shift: rows of equal steps, one after the other."""
+    return tuple(
+        started(recipe, Blind(steps=steps, conditioning=blind.conditioning, prompt=blind.prompt, border=blind.border))
+        .model_copy(update={"shift": shift})
+        for steps in range(MOST + 1) for shift in shifts
+    )  # fmt: skip
+
+
+def pinned(recipe: Recipe, key: str, start: int, prompts: Sequence[str]) -> tuple[Recipe, ...]:
+    """Other prompts on the blind start of one picture, whose state is kept under `key`: none of its blind steps is run again."""
+    return tuple(go_on(recipe.model_copy(update={"prompt": prompt}), key, start) for prompt in prompts)
+
+
+def verdict(plain: float, blind: float, cost: float | None) -> Verdict:
+    """What a blind start is worth. `cost`: points of adherence that it takes, None where nobody measured it."""
+    if cost is not None and cost > COST:
+        return "costly"
+    return "gain" if blind > plain else "none"
