@@ -43,9 +43,7 @@ def blind_of(recipe: Recipe) -> Blind | None:
     first, second = recipe.segments
     if first.end is None or first.end > MOST:
         return None
-    found = Blind(
-        steps=first.end, conditioning=first.conditioning, prompt=first.prompt or "", border=second.border
-    )
+    found = Blind(steps=first.end, conditioning=first.conditioning, prompt=first.prompt or "", border=second.border)
     return found if _bare(recipe, first, second) == found.segments() else None
 
 
@@ -86,7 +84,9 @@ def grid(recipe: Recipe, blind: Blind, shifts: Sequence[float] = SHIFTS) -> tupl
 
 def pinned(recipe: Recipe, key: str, start: int, prompts: Sequence[str]) -> tuple[Recipe, ...]:
     """Other prompts on the blind start of one picture, whose state is kept under `key`: none of its blind steps is run again."""
-    return tuple(go_on(recipe.model_copy(update={"prompt": prompt}), key, start) for prompt in prompts)
+    blind = blind_of(recipe)
+    own = recipe if blind is None else started(recipe, blind)  # without flags that spoke of a run from its beginning
+    return tuple(go_on(own.model_copy(update={"prompt": prompt}), key, start) for prompt in prompts)
 
 
 def verdict(plain: float, blind: float, cost: float | None) -> Verdict:
