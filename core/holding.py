@@ -18,8 +18,8 @@ from core.models.memory import Residency, Sentence, share
 from core.recipe import Recipe
 from core.together import check_together, models_of
 
-Wanted = tuple[str, str | None]
-"""Names of a model and of the VAE that it is read with; None: its own."""
+Wanted = tuple[str, str | None, str | None]
+"""Names of a model and of the VAE that it is read with; None: its own. And the variant that it was said to be, if it was."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class Models:
 
     def hold(self, recipe: Recipe) -> Generator[Loading, None, Mapping[str, Held]]:
         """The models of a recipe by name, its own first. Raises UnknownName, ModelError, or RecipeError where they do not go together."""
-        wanted = _wanted(recipe)
+        wanted = self._wanted(recipe)
         if not self.holds(recipe):
             check_together(recipe, self._profiles(wanted))
             self._held = {key: held for key, held in self._held.items() if key in wanted.values()}
@@ -49,7 +49,7 @@ class Models:
             try:
                 for key in wanted.values():
                     if key not in self._held:
-                        self._held[key] = yield from self._read(*key)
+                        self._held[key] = yield from self._read(*key[:2])
             finally:
                 self._turns = share([held.model.memory for held in self._held.values()], self._device)
         found = {name: self._held[key] for name, key in wanted.items()}
@@ -58,12 +58,16 @@ class Models:
 
     def holds(self, recipe: Recipe) -> bool:
         """Whether nothing has to be read."""
-        return self._held.keys() >= set(_wanted(recipe).values())
+        return self._held.keys() >= set(self._wanted(recipe).values())
 
     def residency(self, model: LoadedModel) -> Residency:
         """Which components of a model stay on the device, and why."""
         told = model.residency
         return told if self._turns is None else replace(told, sentences=(*told.sentences, self._turns))
+
+    def _wanted(self, recipe: Recipe) -> dict[str, Wanted]:
+        told = self._library.variants.of
+        return {name: (name, recipe.vae if name == recipe.model else None, told(name)) for name in models_of(recipe)}
 
     def _profiles(self, wanted: Mapping[str, Wanted]) -> dict[str, Profile]:
         """Of the models that are here; one that has yet to be fetched is not known."""
@@ -78,10 +82,6 @@ class Models:
         loading = partial(load, entry, decoder, device=self._device, hashes=self._hashes, downloads=self._downloads)
         model = yield from _told(loading)
         return Held(model=model, weights=model.content_id)
-
-
-def _wanted(recipe: Recipe) -> dict[str, Wanted]:
-    return {name: (name, recipe.vae if name == recipe.model else None) for name in models_of(recipe)}
 
 
 def profile(model: LoadedModel) -> Profile:

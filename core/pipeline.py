@@ -33,6 +33,7 @@ from core.loras import names_of
 from core.models.hashes import Hashes
 from core.models.library import Library
 from core.models.memory import Residency, pick_device
+from core.models.variants import Variants
 from core.plan import Plan, alone, check, compile_plan, resolve, sigma_after
 from core.recipe import InitImage, InitTrajectory, Recipe
 from core.sampling import SamplerState
@@ -94,7 +95,7 @@ class Pipeline:
         downloads: bool = True,
         kept_bytes: int = 0,
     ) -> None:
-        self.library = Library(Path(models))
+        self.library = Library(Path(models), Variants(Path(data) / "variants.json"))
         self.loras = LoraLibrary(Path(models), Path(data) / "loras.sqlite")
         self.inputs = InputStore(Path(data) / "inputs")
         self.kept = KeptRuns(Path(data) / "kept", kept_bytes) if kept_bytes else None

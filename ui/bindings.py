@@ -139,6 +139,8 @@ TEXT2IMAGE: tuple[Binding, ...] = (
     _size(),
     number("steps", whole=True),
     number("cfg"),
+    number("guidance"),
+    number("shift"),
     _seed(),
     name("sampler"),
     name("scheduler"),

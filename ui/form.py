@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from core.errors import UserError
-from core.families import FAMILIES
+from core.families import profile_of
+from core.families.base import Defaults
 from core.images.preview import jpeg_data
 from core.models.library import MODEL_KINDS
 from core.recipe import Recipe
@@ -22,6 +23,8 @@ from ui.views import jpeg
 Update = dict[str, Any]
 PREVIEW_SIDE = 256  # pixels, of the input picture in the form
 FROM_MODEL = ("steps", "cfg", "sampler", "scheduler", "clip_skip")  # controls that show the model's own value
+GHOSTS = ("guidance", "shift")  # those that are empty for it, and show it as a ghost
+MAY_LACK = (*GHOSTS, "clip_skip", "prediction")  # those that mean nothing to some models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,20 @@ class Model:
 
     recipe: Recipe  # its own values for all that can be left out
     multiple: int = 8
-    clip_skip: bool = True
+    defaults: Defaults | None = None  # None: it is not here, so nothing is known of it
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The controls that mean nothing to it."""
+        return () if self.defaults is None else tuple(name for name in MAY_LACK if getattr(self.recipe, name) is None)
+
+    def own(self, values: Mapping[str, Any]) -> dict[str, float | None]:
+        """What it takes where guidance and shift are left to it: some models' shift grows with the picture."""
+        if self.defaults is None:
+            return dict.fromkeys(GHOSTS)
+        size = values.get("size") or {}
+        width, height = size.get("width") or self.defaults.width, size.get("height") or self.defaults.height
+        return {"guidance": self.defaults.guidance, "shift": self.defaults.shift_at(width, height)}
 
 
 FALLBACK = Recipe(
@@ -60,14 +76,11 @@ FALLBACK = Recipe(
 def model_of(context: Context, name: str) -> Model:
     """Facts about a model; for one that cannot be used, a usual model's, for its error comes with the run."""
     try:
-        entry = context.pipe.library.model(name)
+        profile = profile_of(context.pipe.library.model(name))
         resolved = context.pipe.resolve(Recipe(stepwise=1, model=name))
     except UserError:
         return Model(recipe=FALLBACK.model_copy(update={"model": name}))
-    family = FAMILIES[entry.family] if entry.family else None
-    if family is None:
-        return Model(recipe=resolved)
-    return Model(recipe=resolved, multiple=family.multiple, clip_skip=family.has_clip_skip)
+    return Model(recipe=resolved, multiple=profile.family.multiple, defaults=profile.defaults)
 
 
 def first_values(context: Context) -> dict[str, Any]:
@@ -75,20 +88,27 @@ def first_values(context: Context) -> dict[str, Any]:
     models = model_choices(context)
     model = model_of(context, models[0][0] if models else "demo")
     values = unpack(model.recipe.model_copy(update={"prompt": "", "negative": ""}))
-    return values | {"seed": "-1", "prediction": "", "denoise": DENOISE, CARRIED: "{}"}
+    return _left(values, model) | {"seed": "-1", "prediction": "", "denoise": DENOISE, CARRIED: "{}"}
 
 
 def complete(context: Context, recipe: Recipe, table: Sequence[Binding] = TEXT2IMAGE) -> dict[str, Any]:
     """A recipe as values of the form, what it leaves to the model filled in, so that the form shows it."""
-    own = unpack(model_of(context, recipe.model).recipe, table)
-    values = unpack(recipe, table)
+    model = model_of(context, recipe.model)
+    own, values = unpack(model.recipe, table), unpack(recipe, table)
     values[CARRIED] = _beyond(values[CARRIED], own[CARRIED])
     carried = carried_fields(values[CARRIED])
     for control in FROM_MODEL:
         if values.get(control, "shown elsewhere") in (None, "") and control not in carried:
             values[control] = own[control]
     values["size"] = {side: values["size"][side] or own["size"][side] for side in ("width", "height")}
-    return values
+    return _left(values, model)
+
+
+def _left(values: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """With guidance and shift left to the model where they are its own: so they follow the size and the model."""
+    own = model.own(values)
+    left = {name: None for name in GHOSTS if name in values and values[name] == own[name]}
+    return dict(values) | left
 
 
 def _beyond(carried: str, own: str) -> str:
@@ -107,12 +127,25 @@ def updates(context: Context, form: Form, values: Mapping[str, Any], *, fill: bo
     if "vae" in props:
         props["vae"]["choices"] = [list(choice) for choice in vae_choices(context)]
     props["size"] |= shape(model)
+    for name in props.keys() & set(GHOSTS):
+        props[name]["ghost"] = ghost(model.own(values)[name])
     if fill:
         for control in form.names:
-            props[control]["value"] = values[control]
+            props[control]["value"] = without(values, model)[control]
         if "init" in props:
             props["init"]["value"] = with_preview(context, values["init"])
     return [form.controls[control].changed(**props[control]) for control in form.names]
+
+
+def without(values: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """Without what means nothing to the model: a run with it would be refused, and its control is closed."""
+    nothing = {"prediction": ""}
+    return dict(values) | {name: nothing.get(name) for name in model.lacks if name in values}
+
+
+def ghost(value: float | None) -> str:
+    """A number as it stands in an empty control."""
+    return "" if value is None else f"{value:.4g}"
 
 
 def shape(model: Model) -> Update:
@@ -126,8 +159,7 @@ def reasons(values: Mapping[str, Any], model: Model) -> dict[str, str]:
     sampler = SAMPLERS.get(values["sampler"])
     if values["cfg"] == 1 and "cfg" not in off and not (sampler and sampler.needs_negative):
         off["negative"] = "negative.reason"
-    if not model.clip_skip:
-        off["clip_skip"] = "clip_skip.reason"
+    off |= {name: f"{name}.reason" for name in model.lacks if name in values}
     if values.get("init") is None:
         off["denoise"] = "denoise.reason"
     return off

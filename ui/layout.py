@@ -152,7 +152,7 @@ def _wire_opening(studio: Text2Image, opening: Opening, kept: gr.BrowserState, f
         opening.other_model, [model, *studio.form.inputs], [*studio.form.inputs, model], **NOW
     )
     wires.kept_by(changed, studio.form, kept)
-    settling = [controls[name].input for name in ("cfg", "sampler", "init", "carried")]
+    settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
     settled = [*studio.form.inputs, studio.form.drawers["negative"]]
     gr.on(settling, opening.settle, studio.form.inputs, settled, trigger_mode="always_last", **NOW)
 

@@ -16,7 +16,7 @@ from ui.theme import theme
 STATIC = Path(__file__).parent / "static"
 SCRIPT_TEXTS = (
     "language.", "header.", "model", "prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "scheduler", "noise",
-    "prediction", "vae", "clip_skip", "weighting", "batch", "init", "denoise", "choice.", "carried.", "run.", "stage.",
+    "prediction", "vae", "shift", "guidance", "clip_skip", "weighting", "batch", "init", "denoise", "choice.", "carried.", "run.", "stage.",
     "picture.", "gallery.", "kind.", "preset.", "limits.", "split.", "timeline", "inspect.", "nodes.", "heading.", "lora", "steps.",
     "sweep.", "onward", "kept.",
 )  # fmt: skip

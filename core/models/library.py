@@ -14,6 +14,7 @@ from core.models.folder import identify_folder, named_variant
 from core.models.header import PICKLES, main_dtype, read_header
 from core.models.lora.family import family_of, is_lora
 from core.models.lora.names import sort_out
+from core.models.variants import CHOICES, Variants
 
 # ComfyUI's folders, with A1111's names for the same: what is in them, whatever the header says it is.
 FOLDERS = {
@@ -51,14 +52,14 @@ class Entry:
 class Library:
     """The models folder, LoRAs apart. A scan reads headers only, and each file once until its size or time changes."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path, variants: Variants | None = None) -> None:
+        self.root, self.variants = Path(root), variants or Variants()
         self._known: dict[tuple[Path, int, int], Entry] = {}
 
     def scan(self) -> tuple[Entry, ...]:
         """Everything found, by kind and name."""
         root = self.root.resolve()
-        entries = [*self._folders(root), *_completed(list(self._files(root)))]
+        entries = [self._told(entry) for entry in (*self._folders(root), *_completed(list(self._files(root))))]
         return tuple(
             sorted(
                 entries, key=lambda entry: (entry.kind not in MODEL_KINDS, entry.kind, entry.id.lower())
@@ -97,6 +98,11 @@ class Library:
     def embeddings(self) -> dict[str, Path]:
         """The usable textual inversions by name; of one name in several formats the safe one."""
         return {entry.id: entry.path for entry in self.scan() if entry.kind == "embedding" and entry.problem is None}
+
+    def _told(self, entry: Entry) -> Entry:
+        """As the variant that a person says it is, where only a name tells."""
+        told = self.variants.of(entry.id) if entry.family in CHOICES and entry.kind in MODEL_KINDS else None
+        return entry if told is None else replace(entry, details={**entry.details, "variant": told})
 
     def _folders(self, root: Path) -> Iterator[Entry]:
         """Diffusers folders directly below models/, and below models/diffusers."""

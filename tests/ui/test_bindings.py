@@ -67,7 +67,7 @@ def test_round_trip_through_the_browser(recipe: Recipe) -> None:
         "init": InputPicture,
         CARRIED: Carried,
     }
-    slides = {"steps", "cfg", "clip_skip", "batch", "denoise"}
+    slides = {"steps", "cfg", "guidance", "shift", "clip_skip", "batch", "denoise"}
     sent = json.loads(
         json.dumps(values_of(recipe)), parse_float=lambda n: int(float(n)) if float(n).is_integer() else float(n)
     )

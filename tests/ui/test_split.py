@@ -190,7 +190,7 @@ def test_what_has_no_effect_says_why(pipe: Pipeline) -> None:
     cut = recipe({"end": 10}, {"cfg": 1.0})
     shown = view.inspector(cut, view.course(pipe, cut), 1, {"cfg": 1.0}, EN, fill=False)
     off = {name for name, props in shown.items() if props["reason"]}
-    assert off == {"noise_seed", "steps", "scheduler", "shift", "leftover_noise", "negative"}
+    assert off == {"noise_seed", "steps", "scheduler", "shift", "guidance", "leftover_noise", "negative"}
     assert all(props["reason"] in texts.WORDS["en"] for props in shown.values() if props["reason"])
     assert not any("value" in props for props in shown.values())
 

@@ -18,7 +18,7 @@ input.addEventListener("keydown", (event) => {
   const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
   if (!by) return;
   event.preventDefault();
-  const from = input.value === "" ? Number(input.placeholder) : input.valueAsNumber;
+  const from = input.value === "" ? parseFloat(input.placeholder) : input.valueAsNumber;
   if (!Number.isFinite(from)) return;
   input.value = String(Math.round((from + by * props.step) * 1000) / 1000);
   set();

@@ -13,10 +13,10 @@ from core.errors import RecipeError
 from core.recipe import Segment
 from ui.bindings import TEXT2IMAGE, Binding, Data, whole_number
 
-RUN = ("model", "prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "scheduler", "noise")
+RUN = ("model", "prompt", "negative", "size", "steps", "cfg", "guidance", "shift", "seed", "sampler", "scheduler", "noise")
 
 TEXTS = ("prompt", "negative", "noise_seed")
-NUMBERS = ("start", "end", "cfg", "steps", "shift", "clip_skip")
+NUMBERS = ("start", "end", "cfg", "guidance", "steps", "shift", "clip_skip")
 NAMES = ("sampler", "model", "scheduler", "weighting")
 FLAGS = ("add_noise", "leftover_noise")
 CHOICES: Mapping[str, str] = {"conditioning": "prompt", "border": "continue"}  # and what absent means

@@ -7,6 +7,7 @@ from typing import Any
 from core.pipeline import Pipeline
 from core.plan import Plan, Prompt
 from core.recipe import Recipe, Segment
+from ui.form import ghost
 from ui.split.fields import CHOICES, FLAGS, INSPECTED, inspected
 from ui.split.saying import Course, excerpt, reading, say, told
 from ui.texts import Texts
@@ -92,8 +93,8 @@ def inspector(
 ) -> dict[str, Value]:
     """Properties of the inspector's controls: what the segment leaves alone, and what has no effect with the reason."""
     props: dict[str, Value] = {name: {"reason": ""} for name in INSPECTED}
-    for name, ghost in _inherited(recipe, course, chosen, words).items():
-        props[name]["ghost"] = ghost
+    for name, own in _inherited(recipe, course, chosen, words).items():
+        props[name]["ghost"] = own
     for name, reason in _without_effect(recipe, course, chosen).items():
         props[name]["reason"] = reason
     if fill:
@@ -112,7 +113,7 @@ def _inherited(recipe: Recipe, course: Course | None, chosen: int, words: Texts)
         "prompt": excerpt(run.prompt, 200) or words("split.ghost.prompt"),
         "negative": excerpt(run.negative, 200) or words("split.ghost.negative"),
         "cfg": cfg, "sampler": run.sampler or "", "model": run.model, "scheduler": run.scheduler or "",
-        "steps": str(run.steps or ""), "shift": f"{run.shift:g}" if run.shift else "", "clip_skip": str(run.clip_skip or ""),
+        "steps": str(run.steps or ""), "guidance": ghost(run.guidance), "shift": ghost(run.shift), "clip_skip": str(run.clip_skip or ""),
         "weighting": words(f"weighting.{run.weighting}"), "noise_seed": str(run.seed),
     }  # fmt: skip
     if course and chosen < len(course.segments):
@@ -140,6 +141,8 @@ def _without_effect(recipe: Recipe, course: Course | None, chosen: int) -> dict[
         off["negative"] = "inspect.negative.cfg"
     if run.shift is None:
         off["shift"] = "inspect.shift.none"
+    if run.guidance is None:
+        off["guidance"] = "guidance.reason"
     if run.clip_skip is None:
         off["clip_skip"] = "clip_skip.reason"
     return off

@@ -15,7 +15,10 @@ from ui.split.handlers import Splitting
 from ui.tabs.split import Split
 from ui.wires import LOCAL, NOW
 
-RUN = ("prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "scheduler", "noise", "loras", "carried")
+RUN = (
+    "prompt", "negative", "size", "steps", "cfg", "guidance", "shift", "seed", "sampler", "scheduler", "noise", "loras",
+    "carried",
+)  # fmt: skip
 
 
 def wire(bench: Split, splitting: Splitting, kept: gr.BrowserState, first_model: str) -> None:

@@ -128,8 +128,9 @@ def _reading() -> dict[str, Field]:
         "negative": Text("", elem_id="segment-negative", label_key="negative", lines=2, ghost=""),
         "conditioning": _choice("conditioning", "inspect.conditioning", "prompt"),
     }
-    with gr.Row(elem_classes="sw-halves"):
+    with gr.Row(elem_classes="sw-thirds"):
         controls["clip_skip"] = Number(elem_id="segment-clip_skip", label_key="clip_skip", step=1, ghost="")
+        controls["guidance"] = Number(elem_id="segment-guidance", label_key="guidance", step=0.5, ghost="")
         controls["weighting"] = _choice("weighting", "weighting")
     return controls
 
@@ -168,6 +169,9 @@ def _sampling(first: dict[str, Any]) -> dict[str, Widget]:
     for name, table in named.items():
         listed = [(choice, f"={choice}") for choice in table]
         controls[name] = Choice(first[name], elem_id=f"split-{name}", label_key=name, choices=listed)
+    with gr.Row(elem_classes="sw-halves"):
+        controls["guidance"] = Number(elem_id="split-guidance", label_key="guidance", step=0.5, ghost="")
+        controls["shift"] = Number(elem_id="split-shift", label_key="shift", step=0.1, ghost="")
     noises = [("keyed", "noise.keyed"), ("comfyui", "noise.comfyui")]
     controls["noise"] = Choice("keyed", elem_id="split-noise", label_key="noise", hint_key="noise.hint", choices=noises)
     return controls

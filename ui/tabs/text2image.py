@@ -8,7 +8,7 @@ import gradio as gr
 
 from core.sampling import SAMPLERS, SCHEDULES
 from ui.bindings import CONTROLS, TEXT2IMAGE
-from ui.components.fields import Carried, Choice, Flag, InputPicture, Seed, Size, Slide, Text
+from ui.components.fields import Carried, Choice, Flag, InputPicture, Number, Seed, Size, Slide, Text
 from ui.components.panels import Presets, RunBar, Stage
 from ui.components.widget import Widget
 from ui.form import Form
@@ -40,7 +40,7 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Text2Image:
                 with _drawer("presets", drawers):
                     opened = Presets(elem_id="presets", names=list(presets))
                 with _drawer("sampling", drawers):
-                    controls |= _sampling(first)
+                    controls |= _sampling(first) | _told()
                 with _drawer("more", drawers):
                     controls |= _more(first)
                 with _drawer("init", drawers):
@@ -77,6 +77,14 @@ def _how(first: dict[str, Any]) -> dict[str, Widget]:
         controls["cfg"] = Slide(first["cfg"], elem_id="cfg", label_key="cfg", low=1, high=15, step=0.5)
     controls["seed"] = Seed("-1", elem_id="seed", label_key="seed")
     return controls
+
+
+def _told() -> dict[str, Widget]:
+    """What some families are told in place of cfg, or beside it; empty is the model's own, which stands there as a ghost."""
+    with gr.Row(elem_classes="sw-numbers"):
+        guidance = Number(elem_id="guidance", label_key="guidance", hint_key="guidance.hint", step=0.5, ghost="")
+        shift = Number(elem_id="shift", label_key="shift", hint_key="shift.hint", step=0.1, ghost="")
+    return {"guidance": guidance, "shift": shift}
 
 
 def _sampling(first: dict[str, Any]) -> dict[str, Widget]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ui.texts.en_lora import WORDS as LORA
+from ui.texts.en_models import WORDS as MODELS
 from ui.texts.en_split import WORDS as SPLIT
 from ui.texts.en_sweep import WORDS as SWEEP
 
@@ -201,6 +202,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "word.model": "model",
         "word.vae": "VAE",
         **LORA,
+        **MODELS,
         **SPLIT,
         **SWEEP,
     }

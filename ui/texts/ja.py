@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from ui.texts.ja_errors import ERRORS
 from ui.texts.ja_lora import WORDS as LORA
+from ui.texts.ja_models import WORDS as MODELS
 from ui.texts.ja_split import WORDS as SPLIT
 from ui.texts.ja_sweep import WORDS as SWEEP
 
@@ -204,6 +205,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "word.model": "モデル",
         "word.vae": "VAE",
         **LORA,
+        **MODELS,
         **SPLIT,
         **SWEEP,
     }
