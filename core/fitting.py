@@ -1,18 +1,22 @@
 """LoRA files fitted to the models of a run: looked up, checked against the family, matched to the weights, named by their content."""
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.families.base import LoadedModel
+from core.families.outline import outline
 from core.loras import LoraSet
 from core.models import lora
 from core.models.hashes import Hashes, stamp
+from core.models.library import Entry
 from core.models.patch import Patch
 from core.plan import Note, Plan
 
+OUTLINES = 4  # models whose modules are known by name
 BYTES = 2**30  # of files whose tensors stay in memory for the next run, beside those of the last one
 
 
@@ -87,6 +91,31 @@ class Fitting:
             self._kept[key] = Fit(path=path, nbytes=path.stat().st_size, content=content, match=match)
         self._kept.move_to_end(key)
         return self._kept[key]
+
+
+class Coverages:
+    """How much of a LoRA fits a model, before either is read: from headers and configurations. Threads share one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: OrderedDict[str, lora.Places] = OrderedDict()  # by the stamp of the model's files
+
+    def of(self, model: Entry, path: Path) -> lora.Coverage:
+        """Raises ModelError: another family's, one that fits nothing, a damaged file, a model that is not here yet."""
+        file = lora.read(path)
+        if model.family is not None:
+            file.check(model.family)
+        return file.coverage(self._places_of(model))
+
+    def _places_of(self, model: Entry) -> lora.Places:
+        with self._lock:
+            key = stamp(model.path)
+            if key not in self._places:
+                self._places[key] = lora.Places(outline(model))
+            self._places.move_to_end(key)
+            if len(self._places) > OUTLINES:
+                self._places.popitem(last=False)
+            return self._places[key]
 
 
 def _needed(plan: Plan) -> Iterator[tuple[str, str]]:

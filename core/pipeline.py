@@ -19,7 +19,7 @@ from core.errors import MissingPart, Stopped, UserError
 from core.events import Decoding, Event, ImageDone, Known, Planned, Stats, StepDone
 from core.families import prepare, profile_of
 from core.families.base import LoadedModel, Profile
-from core.fitting import Fitting
+from core.fitting import Coverages, Fitting
 from core.holding import Models, hashes_of, surroundings
 from core.images.inputs import InputStore
 from core.images.latent import fits
@@ -32,6 +32,7 @@ from core.lora_library import LoraLibrary
 from core.loras import names_of
 from core.models.hashes import Hashes
 from core.models.library import Library
+from core.models.lora import Coverage
 from core.models.memory import Residency, pick_device
 from core.models.variants import Variants
 from core.plan import Plan, alone, check, compile_plan, resolve, sigma_after
@@ -104,6 +105,7 @@ class Pipeline:
         self.device = pick_device(device)
         self._models = Models(self.library, self.hashes, self.device, downloads)
         self._fitting = Fitting(lambda name: self.loras.get(name).path, self.hashes)
+        self._coverages = Coverages()
         self._versions = {
             name: version(name) for name in ("torch", "diffusers", "transformers")
         }  # 10 ms: once, not a run
@@ -206,6 +208,10 @@ class Pipeline:
     def cost(self, recipes: Iterable[Recipe]) -> Cost:
         """How many steps these recipes take together, at most, and alone. Loads nothing. Raises UserError."""
         return cost(self.plan(recipe) for recipe in recipes)
+
+    def coverage(self, model: str, name: str) -> Coverage:
+        """How much of a LoRA fits a model. Reads headers, no weights. Raises UnknownName, or ModelError where nothing fits."""
+        return self._coverages.of(self.library.model(model), self.loras.get(name).path)
 
     def companions(self, name: str) -> tuple[str, ...]:
         """The other models here that may stand in one run with this one. Raises UnknownName, ModelError."""

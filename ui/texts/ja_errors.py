@@ -137,6 +137,7 @@ MEMORY: Mapping[str, str] = {
 MODELS: Mapping[str, str] = {
     "{name} is of a family that is not known here.": "{name} は未対応の系統のモデルです。",
     "{name} must be fetched before its settings are known.": "{name} の設定は、取得するまで分かりません。",
+    "{name} must be fetched before it is known what fits it.": "{name} に何が合うかは、取得するまで分かりません。",
     "What this file holds is not known: it is no model, VAE, LoRA or embedding of a known kind.": "このファイルの中身が分かりません。既知のモデル、VAE、LoRA、embedding のどれでもありません。",
     "{name} is a pickle file, which can run code when it is opened: use a .safetensors file.": "{name} は pickle 形式で、開くとコードが実行されるおそれがあります。.safetensors のファイルを使ってください。",
     "The prompt has {count} tokens, and this model reads {most} at most: shorten it.": "プロンプトは {count} トークンですが、このモデルが読めるのは {most} トークンまでです。短くしてください。",

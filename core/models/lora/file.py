@@ -1,11 +1,13 @@
 """A LoRA file: what its header says, and how it fits a model."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from core.errors import DamagedFile, ModelError
@@ -16,7 +18,7 @@ from core.models.lora.deltas import Delta
 from core.models.lora.family import family_of, is_lora
 from core.models.lora.metadata import About, PeftScales, about, clean, json_object, peft_scales
 from core.models.lora.names import Named, sort_out
-from core.models.lora.places import TEXTS, Place, Places, component_of
+from core.models.lora.places import TEXTS, Place, Places, component_of, outline_of
 from core.models.weights import Weights
 
 BYTES = 12 * 2**30  # of a whole file; a full difference of SDXL in half precision has 7
@@ -27,13 +29,19 @@ Deltas = Mapping[str, Mapping[str, tuple[Delta, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Match:
-    """What a LoRA changes in a model, and what of it has no place there. Counted in modules, as people know it: "192 of 192"."""
+class Coverage:
+    """How much of a LoRA has a place in a model. Counted in modules, as people know it: "192 of 192"."""
 
-    deltas: Deltas  # component -> parameter, as in named_parameters() -> in the order to apply
     applied: int
     total: int
     unmatched: tuple[str, ...]  # the file's own names
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Match(Coverage):
+    """What a LoRA changes in a model."""
+
+    deltas: Deltas  # component -> parameter, as in named_parameters() -> in the order to apply
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,22 +106,29 @@ class LoraFile:
 
         Raises ModelError where nothing fits, DamagedFile for numbers that are not finite.
         """
-        places = Places(components)
+        with Weights([self.path]) as weights:
+            return self._match(Places(outline_of(components)), partial(self._tensor, weights))
+
+    def coverage(self, places: Places) -> Coverage:
+        """The counts of such a match from the header alone: no number of the file is read. Raises ModelError where nothing fits."""
+        match = self._match(places, self._shape)
+        return Coverage(applied=match.applied, total=match.total, unmatched=match.unmatched)
+
+    def _match(self, places: Places, read: Callable[[str], Tensor]) -> Match:
         deltas: dict[str, dict[str, tuple[Delta, ...]]] = {}
         unmatched: list[str] = [*self.named.strange]
         misshapen = 0
-        with Weights([self.path]) as weights:
-            for module, roles in self.named.modules.items():
-                place = places.find(module)
-                changes = None if place is None else self._changes(place, module, roles, places, weights)
-                if place is None or changes is None:
-                    misshapen += place is not None
-                    unmatched.append(module)
-                    continue
-                for parameter, delta in changes.items():
-                    of = deltas.setdefault(place.component, {})
-                    name = place.parameter(parameter)
-                    of[name] = (*of.get(name, ()), delta)
+        for module, roles in self.named.modules.items():
+            place = places.find(module)
+            changes = None if place is None else self._changes(place, module, roles, places, read)
+            if place is None or changes is None:
+                misshapen += place is not None
+                unmatched.append(module)
+                continue
+            for parameter, delta in changes.items():
+                of = deltas.setdefault(place.component, {})
+                name = place.parameter(parameter)
+                of[name] = (*of.get(name, ()), delta)
         total = len(self.named.modules) + len(self.named.strange)
         if total == len(unmatched):
             raise self._nothing(misshapen, unmatched)
@@ -125,12 +140,12 @@ class LoraFile:
             return {part: self._tensor(weights, tensor) for part, tensor in self.named.embeddings[name].items()}
 
     def _changes(
-        self, place: Place, module: str, roles: Mapping[str, str], places: Places, weights: Weights
+        self, place: Place, module: str, roles: Mapping[str, str], places: Places, read: Callable[[str], Tensor]
     ) -> dict[str, Delta] | None:
         """The deltas of one module by parameter; None where they do not fit it."""
         if any(self.header.tensors[tensor].dtype not in READABLE for tensor in roles.values()):
             return None
-        tensors = {role: self._tensor(weights, tensor) for role, tensor in roles.items()}
+        tensors = {role: read(tensor) for role, tensor in roles.items()}
         parameters = ("weight", "bias")
         shapes = {name: places.shapes.get((place.component, place.parameter(name))) for name in parameters}
         component, rest = component_of(module)
@@ -140,6 +155,11 @@ class LoraFile:
             return assemble(tensors, known, lambda rank: scales.scale(rest, rank))
         except Misfit:
             return None
+
+    def _shape(self, name: str) -> Tensor:
+        """A tensor of the header's shape and without numbers, but for a single one: an alpha is asked for its value."""
+        shape = self.header.shape(name)
+        return torch.zeros(shape, device="meta" if math.prod(shape) != 1 else "cpu")
 
     def _tensor(self, weights: Weights, name: str) -> Tensor:
         """A copy, checked: the file may go away, and not a number would spoil every weight that it touches."""

@@ -46,20 +46,30 @@ def component_of(module: str) -> tuple[str | None, str]:
     return None, rest
 
 
+Outline = Mapping[str, Mapping[str, tuple[int, ...]]]
+"""A model by its components' parameters: component -> parameter, as in named_parameters() -> shape."""
+
+
+def outline_of(components: Mapping[str, nn.Module]) -> Outline:
+    """Of modules in memory, or of ones without any (meta)."""
+    return {
+        component: {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+        for component, model in components.items()
+    }
+
+
 class Places:
     """The modules of a model's components by their flat names."""
 
-    def __init__(self, components: Mapping[str, nn.Module]) -> None:
+    def __init__(self, components: Outline) -> None:
         self.shapes = {
-            (component, name): tuple(parameter.shape)
-            for component, model in components.items()
-            for name, parameter in model.named_parameters()
+            (component, name): shape for component, shapes in components.items() for name, shape in shapes.items()
         }
         self._denoiser = next((name for name in components if name not in TEXTS), "")
         self._texts = tuple(name for name in TEXTS if name in components)
         self._found: dict[tuple[str, str], Place] = {}
         for component in components:
-            names = [name for of, name in self.shapes if of == component]
+            names = list(components[component])
             for alias, module in text_names(names) if component in TEXTS else denoiser_names(names):
                 self._found.setdefault((component, alias), Place(component=component, module=module))
 
