@@ -195,7 +195,7 @@ class Jobs:
                     self._take(course, report)
                 if self._wish(view.id) is not None:
                     break
-            if error is None and len(course.whole) < self._views[view.id].images:
+            if error is None and (view.work.endless or len(course.whole) < view.images):
                 state = "stopped"
         except Stopped:
             state = "stopped"
