@@ -10,6 +10,7 @@ from bench.against_diffusers import compare
 from bench.editing import edit, keep
 from bench.starting import ROOT, start
 from bench.sweeping import sweep
+from bench.switching import switch
 
 
 def show(title: str, rows: dict[str, float]) -> None:
@@ -37,6 +38,7 @@ def main() -> None:
         show("a border swept over 20 steps, demo model", sweep(arguments.models, "demo", 3, here))
         show("the last quarter edited, demo model", edit(arguments.models, "demo", arguments.rounds, here))
         show("runs kept on the disk, demo model", keep(arguments.models, "demo", arguments.rounds, here))
+        show("a LoRA switched in a UNet of SD1.5's size, 16 x 16 cells", switch(3, 16))
         show("seconds to start", start(arguments.models, here, 3))
 
 

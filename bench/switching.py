@@ -11,12 +11,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from core.models import loader, lora
 from core.models.patch import Patch, Patched
@@ -59,14 +61,17 @@ def kohya(modules: dict[str, tuple[Tensor, Tensor]], path: Path) -> Path:
     return path
 
 
-def seconds(work: Callable[[], object], rounds: int) -> float:
-    """Median CPU time."""
-    spent: list[float] = []
-    for _ in range(rounds):
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
-    return statistics.median(spent)
+def seconds(work: Callable[[], object]) -> float:
+    """CPU time of one call."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def medians(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """Median CPU time of each, done in turns, so that what else the machine does falls on all of them."""
+    spent = [[seconds(work) for work in works] for _ in range(rounds)]
+    return [statistics.median(times) for times in zip(*spent, strict=True)]
 
 
 def switch(rounds: int, side: int) -> dict[str, float]:
@@ -79,48 +84,63 @@ def switch(rounds: int, side: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         match = lora.read(kohya(modules, Path(scratch) / "lora.safetensors")).match({"denoiser": unet})
     weights = Patched({"denoiser": unet})
-    sets = [[Patch(content="one", strength=s, deltas=match.deltas)] for s in (1.0, 0.5)]
+    whole, half = ([Patch(content="one", strength=s, deltas=match.deltas)] for s in (1.0, 0.5))
     x, text = torch.randn(2, 4, side, side), torch.randn(2, 77, 768)
 
     @torch.inference_mode()
     def step() -> object:
         return unet(x, 500, encoder_hidden_states=text, return_dict=False)
 
-    def back_and_forth() -> None:
-        weights.set(sets[weights.key == (("one", 1.0),)])
-
     step()
-    plain = seconds(step, rounds)
-    first = seconds(lambda: weights.set(sets[0]), 1)
-    between = seconds(back_and_forth, rounds)
-    patched = seconds(step, rounds)
+    first = seconds(partial(weights.set, whole))
     rows = {"clean copies, GB": weights.nbytes / 1e9, "LoRA modules": float(match.applied)}
-    off = seconds(lambda: weights.set([]), 1)
-    unfused = with_adapters(unet, modules, step, rounds)
+    weights.set([])
+    # Twice each: the step after a switch finds the caches cold, and is not what a constant LoRA costs.
+    put = [partial(weights.set, patches) for patches in (whole, half, [])]
+    _, plain, on, _, patched, between, off = medians(rounds, step, step, put[0], step, step, put[1], put[2])
+    weights.set(whole)
+    work = [operations(step)]
+    weights.set([])
+    work.append(operations(step))
+    bare, unfused, more = with_adapters(unet, modules, step, rounds)
     return rows | {
         "CPU seconds of a step": plain,
         f"first switch, steps (at most {SHARE})": first / plain,
+        f"later switch, steps (at most {SHARE})": on / plain,
         f"switch between strengths, steps (at most {SHARE})": between / plain,
         "back to clean, steps": off / plain,
         "step with a LoRA / without": patched / plain,
-        "the same unfused, diffusers' adapters": unfused / plain,
+        "the same unfused, diffusers' adapters": unfused / bare,
+        "floating-point operations with a LoRA / without": work[0] / work[1],
+        "the same unfused": more / work[1],
     }
+
+
+def operations(step: Callable[[], object]) -> float:
+    """Floating-point operations of a step's products and convolutions: exact, however busy the machine is."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return float(counter.get_total_flops())
 
 
 def with_adapters(
     unet: Any, modules: dict[str, tuple[Tensor, Tensor]], step: Callable[[], object], rounds: int
-) -> float:
-    """CPU seconds of a step with the same LoRA as a peft adapter."""
+) -> tuple[float, float, float]:
+    """CPU seconds of a step without and with the same LoRA as a peft adapter, in turns; the operations of one with it."""
     from peft import LoraConfig
 
     unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(modules)))
+    unet.disable_adapters()
     step()
-    return seconds(step, rounds)
+    turns = (step, step, unet.enable_adapters, step, step, unet.disable_adapters)
+    _, bare, _, _, unfused, _ = medians(rounds, *turns)
+    unet.enable_adapters()
+    return bare, unfused, operations(step)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=32)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

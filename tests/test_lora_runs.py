@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core import Pipeline, Result
 from core.errors import ModelError, RecipeError, UnknownName
@@ -112,6 +114,35 @@ def lora(model: object = 1.0, text: object = None, name: str = "ink") -> dict[st
 
 def close(one: Result, other: Result) -> bool:
     return torch.allclose(one.latents, other.latents, atol=2e-4)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch is asked to do, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.counts[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def of_a_step(pipe: Pipeline, **fields: Any) -> Counter[str]:
+    """The operations of the last of five steps: those of five less those of four. The first run is for loading and encoding."""
+    counts: list[Counter[str]] = []
+    for steps in (4, 4, 5):
+        with Operations() as operations:
+            made(pipe, steps=steps, **fields)
+        counts.append(operations.counts)
+    return counts[2] - counts[1]
+
+
+def test_a_constant_lora_costs_nothing_in_a_step(bare: Pipeline) -> None:
+    """The same operations on weights of the same shape, where an adapter beside them adds three a layer."""
+    without, with_it = of_a_step(bare), of_a_step(bare, loras=[lora(0.8)])
+    assert without.total() > 100
+    assert with_it == without
 
 
 def test_a_lora_is_the_model_merged_by_hand(bare: Pipeline) -> None:
