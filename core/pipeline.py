@@ -30,6 +30,7 @@ from core.keeping import check_origin, kept_step, new_run
 from core.kept import KeptRuns
 from core.lora_library import LoraLibrary
 from core.loras import names_of
+from core.models.downloads import Downloads
 from core.models.hashes import Hashes
 from core.models.library import Library
 from core.models.lora import Coverage
@@ -101,6 +102,7 @@ class Pipeline:
         self.inputs = InputStore(Path(data) / "inputs")
         self.kept = KeptRuns(Path(data) / "kept", kept_bytes) if kept_bytes else None
         self.trajectories = TrajectoryStore(trajectory_bytes, self.kept)
+        self.downloads = Downloads(Path(models), downloads)
         self.hashes = Hashes(Path(data) / "hashes.sqlite")
         self.device = pick_device(device)
         self._models = Models(self.library, self.hashes, self.device, downloads)
@@ -114,7 +116,8 @@ class Pipeline:
         self._previewer: tuple[LoadedModel, Previewer] | None = None
 
     def close(self) -> None:
-        """Write what is still to be kept."""
+        """Write what is still to be kept, and end a download where it is."""
+        self.downloads.close()
         if self.kept is not None:
             self.kept.close()
 

@@ -1,11 +1,11 @@
-"""The gallery and the models: looking, choosing, deleting."""
+"""The gallery: looking, choosing, deleting."""
 
 from typing import Any
 
 import gradio as gr
 
 from core.errors import UserError
-from ui import session, texts, views
+from ui import session, views
 from ui.context import Context
 from ui.events import text
 from ui.served import Served
@@ -15,7 +15,7 @@ PAGE = 24  # pictures
 
 
 class Browsing:
-    """Handlers of the gallery's wall and the models' table."""
+    """Handlers of the gallery's wall."""
 
     def __init__(self, context: Context, served: Served) -> None:
         self._context, self._served = context, served
@@ -44,15 +44,6 @@ class Browsing:
         for one in gallery.series(item) if text(event, "whole") else [item]:
             gallery.delete(one.id, sees)
         return self.turn(kept, event, request)
-
-    def models(self, request: gr.Request) -> views.Value:
-        """What is in the models folder now."""
-        words = texts.of(session.language(request, self._context.language))
-        library, residency = self._context.pipe.library, self._context.pipe.residency
-        said = residency.sentences if residency else ()
-        memory = " ".join(words.template(sentence.template, sentence.values) for sentence in said)
-        folder = "models/" if self._context.guarded else str(library.root)
-        return views.models(library.scan(), words, memory=memory, folder=folder)
 
     def _page(self, owner: str, before: str, search: str) -> Update:
         gallery, sees = self._context.gallery, self._context.sees(owner)

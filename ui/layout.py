@@ -10,6 +10,7 @@ from ui.components.panels import Header, Wall
 from ui.context import Context
 from ui.continuing import Continuing
 from ui.making import Making
+from ui.models import Storeroom
 from ui.opening import Opening, presets_of, read_presets
 from ui.served import Served
 from ui.sweep import Sweeping
@@ -66,7 +67,8 @@ def build(context: Context) -> gr.Blocks:
         _wire_lora_sweeps(shelf, shelving, making, kept, shown, tabs)
         _wire_gallery(gallery_tab, album.wall, browsing, kept)
         _wire_open_in(album.wall, studio, bench, shelf, opening, splitting, kept, tabs)
-        _wire_models(models_tab, library, browsing)
+        room = Storeroom(context, (studio.form, bench.form))
+        _wire_models(models_tab, library, room, opening, splitting, studio, bench, kept)
     return page
 
 
@@ -149,10 +151,10 @@ def _wire_opening(studio: Text2Image, opening: Opening, kept: gr.BrowserState, f
     for event in (drawn, chosen):
         wires.kept_by(event, studio.form, kept)
     changed = controls["model"].input(
+    wires.kept_by(changed.then(opening.settle, studio.form.inputs, settled, **NOW), studio.form, kept)
+    settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
         opening.other_model, [model, *studio.form.inputs], [*studio.form.inputs, model], **NOW
     )
-    wires.kept_by(changed, studio.form, kept)
-    settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
     settled = [*studio.form.inputs, studio.form.drawers["negative"]]
     gr.on(settling, opening.settle, studio.form.inputs, settled, trigger_mode="always_last", **NOW)
 
@@ -177,6 +179,25 @@ def _wire_open_in(
         split.shown_by(opened, bench, splitting).then(lambda: gr.update(selected="split"), None, tabs, **NOW)
 
 
-def _wire_models(tab: gr.Tab, library: Models, browsing: Browsing) -> None:
-    tab.select(browsing.models, None, library.table, **NOW)
-    library.rescan.click(browsing.models, None, library.table, **NOW)
+def _wire_models(
+    tab: gr.Tab, library: Models, room: Storeroom, opening: Opening, splitting: split.Splitting, studio: Text2Image,
+    bench: split_tab.Split, kept: gr.BrowserState,
+) -> None:  # fmt: skip
+    """The library, and downloads, which are the server's: every page that comes looks at the one that runs."""
+    looking: dict[str, Any] = {"trigger_mode": "always_last", **WATCHING}
+
+    def known(event: Any) -> None:
+        """The forms list the models that are here now."""
+        event.then(opening.settle, studio.form.inputs, [*studio.form.inputs, studio.form.drawers["negative"]], **NOW)
+        event.then(splitting.look, bench.form.inputs, [*bench.form.inputs, *bench.inspector.values()], **NOW)
+
+    tab.select(room.look, None, library.table, **NOW).then(room.watch, None, library.offers, **looking)
+    known(library.rescan.click(room.look, None, library.table, **NOW).then(room.watch, None, library.offers, **looking))
+    got = library.offers.get(room.get, None, library.offers, **NOW).then(room.watch, None, library.offers, **looking)
+    known(got.then(room.look, None, library.table, **NOW))
+    library.offers.stop(room.stop, None, None, **NOW)
+    forms = [*studio.form.inputs, *bench.form.inputs]
+    told = library.table.variant(room.tell, forms, [library.table, *forms], **NOW)
+    for desk in (studio, bench):
+        wires.kept_by(told, desk.form, kept)
+    known(told)

@@ -6,7 +6,6 @@ from typing import Any
 
 from core.images.gallery import Gallery, Item
 from core.jobs import Frame, JobView
-from core.models.library import Entry
 from core.recipe import SEEDS
 from ui.served import Served
 from ui.texts import Texts
@@ -143,15 +142,3 @@ def _left(seconds: float, texts: Texts) -> str:
 def short(seconds: float) -> str:
     """Seconds as the eye reads them."""
     return f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
-
-
-def models(entries: Iterable[Entry], texts: Texts, *, memory: str, folder: str) -> Value:
-    """The models tab: what was found, and why something cannot be used."""
-    rows = [
-        {
-            "name": entry.id, "kind": entry.kind, "family": entry.family or "", "bytes": entry.size_bytes,
-            "problem": "" if entry.problem is None else texts.error(entry.problem),
-        }
-        for entry in entries
-    ]  # fmt: skip
-    return {"models": rows, "memory": memory, "folder": folder}

@@ -36,7 +36,7 @@ def fetch(name: str, to: Path, *, downloads: bool, progress: Progress, parts: Se
     """
     if not downloads:
         raise Refused("The model {name} is not here, and downloads are switched off.", name=name)
-    from httpx import HTTPError  # what huggingface_hub lets through when a connection breaks
+    from httpx2 import HTTPError  # what huggingface_hub lets through when a connection breaks
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 

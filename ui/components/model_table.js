@@ -1,24 +1,36 @@
-const { h, t } = stepwise;
+const { bytes, h, t } = stepwise;
 const root = element.querySelector(".sw-models");
-function size(bytes) {
-  const units = ["B", "KB", "MB", "GB"];
-  let n = bytes, u = 0;
-  while (n >= 1000 && u < 3) { n /= 1000; u++; }
-  return `${n.toLocaleString(stepwise.lang, { maximumFractionDigits: n < 10 ? 1 : 0 })} ${units[u]}`;
-}
 const COLUMNS = ["name", "kind", "family", "size", "state"];
+
+/** Turbo and base have the same weights by name and shape: a person says which. */
+function variant(model) {
+  if (!model.variants.length || !props.value.writable) return model.family || "–";
+  const select = h("select", { class: "sw-input", "aria-label": t("models.variant", { name: model.name }), title: t("models.variant.hint") },
+    model.variants.map((name) => h("option", { value: name }, t(`models.variant.${name}`))));
+  select.value = model.variant;
+  select.addEventListener("change", () => trigger("variant", { name: model.name, variant: select.value }));
+  return [h("span", {}, model.family), select];
+}
+/** What goes with it, and what it still needs. */
+function state(model) {
+  const parts = model.parts.map(({ part, file }) => h("li", {}, t(`models.part.${part}`), ": ", file ? h("code", {}, file) : t("models.part.inside")));
+  const missing = model.missing.map((file) => h("li", { class: "sw-missing" }, t("models.part.missing", { file })));
+  const list = parts.length + missing.length ? h("ul", { class: "sw-parts" }, parts, missing) : null;
+  return [h("span", {}, model.problem || t("models.ready")), list];
+}
 function row(model) {
-  const cells = [model.name, t(`kind.${model.kind}`), model.family || "–", size(model.bytes), model.problem || t("models.ready")];
-  return h("tr", { class: model.problem ? "is-off" : "" }, cells.map((text, k) => h(k ? "td" : "th", k ? { "data-label": t(`models.${COLUMNS[k]}`) } : { scope: "row" }, text)));
+  const cells = [model.name, t(`kind.${model.kind}`), variant(model), bytes(model.bytes), state(model)];
+  return h("tr", { class: model.problem ? "is-off" : "", "data-model": model.name }, cells.map((cell, k) => h(k ? "td" : "th", k ? { "data-label": t(`models.${COLUMNS[k]}`) } : { scope: "row" }, cell)));
 }
 function show() {
-  const { models = [], memory = "", folder = "" } = props.value || {};
+  const { models = [], memory = "", folder = "", error = "" } = props.value || {};
   root.replaceChildren(
+    h("p", { class: "sw-error", role: "alert", hidden: !error }, error),
     h("table", {}, h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, t(`models.${name}`))))), h("tbody", {}, models.map(row))),
     h("p", { class: "sw-hint", hidden: models.length > 0 }, t("models.none")),
     h("p", { class: "sw-note", hidden: !memory }, memory),
     h("h2", {}, t("models.where")), h("p", {}, t("models.where.text", { folder })),
-    h("ul", {}, ["checkpoints", "folder", "vae"].map((name) => h("li", {}, h("code", {}, t(`models.where.${name}.path`, { folder })), " ", t(`models.where.${name}`)))));
+    h("ul", {}, ["checkpoints", "parts", "folder", "vae"].map((name) => h("li", {}, h("code", {}, t(`models.where.${name}.path`, { folder })), " ", t(`models.where.${name}`)))));
 }
 watch("value", show);
 show();

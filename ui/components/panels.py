@@ -75,7 +75,16 @@ class Wall(Panel):
         super().__init__(value, elem_id=elem_id, chosen=chosen, **props)
 
 
+class Offers(Panel):
+    """Models that can be got, with their files, and how far the download is. Its value always has the same places."""
+
+    NAME: ClassVar[str] = "offers"
+    TEMPLATE: ClassVar[str] = '<section class="sw-offers"></section>'
+
+
 class ModelTable(Panel):
+    """What is in the models folder, what belongs together, and what is in memory."""
+
     NAME: ClassVar[str] = "model_table"
     TEMPLATE: ClassVar[str] = '<section class="sw-models"></section>'
 

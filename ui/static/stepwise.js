@@ -61,6 +61,12 @@
     return restate;
   }
 
+  /** A number of bytes as people read it. */
+  function bytes(n) {
+    const unit = n < 1e6 ? ["KB", 1e3] : n < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
+    return `${(n / unit[1]).toLocaleString(lang, { maximumFractionDigits: n / unit[1] < 100 ? 1 : 0 })} ${unit[0]}`;
+  }
+
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
   /** Tell other widgets, without the server. With an element a message stays within its tab; without one it is for the tab
@@ -119,5 +125,5 @@
   }
 
   theme();
-  window.stepwise = { t, h, icon, field, same, tell, hear, theme, language, keep, drawer, lang, languages: Object.keys(TEXTS), kept: false };
+  window.stepwise = { t, h, icon, field, bytes, same, tell, hear, theme, language, keep, drawer, lang, languages: Object.keys(TEXTS), kept: false };
 })();

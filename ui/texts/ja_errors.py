@@ -5,6 +5,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ui.texts.ja_downloads import DOWNLOADS
+
 RECIPE: Mapping[str, str] = {
     "Unknown {kind} {name!r}: choose one of {choices}.": "{kind} {name!r} はありません。次から選んでください：{choices}",
     'This is no recipe of ours: it needs "stepwise": 1.': 'Stepwise のレシピではありません。"stepwise": 1 が必要です。',
@@ -225,4 +227,4 @@ LORAS: Mapping[str, str] = {
     "{name} has rank {rank}, more than {most}: it is damaged or no LoRA.": "{name} のランクは {rank} で、上限の {most} を超えています。壊れているか、LoRA ではありません。",
 }
 
-ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES})
+ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS})
