@@ -151,11 +151,11 @@ def _wire_opening(studio: Text2Image, opening: Opening, kept: gr.BrowserState, f
     for event in (drawn, chosen):
         wires.kept_by(event, studio.form, kept)
     changed = controls["model"].input(
-    wires.kept_by(changed.then(opening.settle, studio.form.inputs, settled, **NOW), studio.form, kept)
-    settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
         opening.other_model, [model, *studio.form.inputs], [*studio.form.inputs, model], **NOW
     )
     settled = [*studio.form.inputs, studio.form.drawers["negative"]]
+    wires.kept_by(changed.then(opening.settle, studio.form.inputs, settled, **NOW), studio.form, kept)
+    settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
     gr.on(settling, opening.settle, studio.form.inputs, settled, trigger_mode="always_last", **NOW)
 
 
