@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from core.errors import ModelError
 from core.models.companions import NEEDS, Inside, needs_of, parts_inside
-from core.models.header import Header, main_dtype
+from core.models.tensors import Header, main_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Found:
     needs: Mapping[str, int] = field(default_factory=dict[str, int])  # those that it needs, and how wide they are
 
 
-FAMILY_TITLES = {"sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux": "Flux.1", "lumina2": "Lumina 2"}
+FAMILY_TITLES = {"sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux": "Flux.1", "lumina2": "Lumina 2", "z_image": "Z-Image"}
 UNET = "model.diffusion_model."
 CHANNELS = 16  # of the latents of Z-Image and Flux.1; what else goes into a denoiser is a picture to edit
 
@@ -67,6 +67,12 @@ def _part(header: Header, dtype: str) -> Found:
         return Found(kind="vae", dtype=dtype, inside=inside)
     if inside or header.has("text_model.", "model.layers.0.self_attn", "encoder.layers.0."):
         return Found(kind="text_encoder", dtype=dtype, inside=inside)
+    if architecture := header.metadata.get("general.architecture"):
+        error = ModelError(
+            "This is a GGUF file of {architecture}, which no model here can use: those of Z-Image, Flux.1, Qwen3 and T5 can be read.",
+            architecture=architecture[:40],
+        )
+        return Found(kind="unknown", dtype=dtype, error=error)
     if _is_embedding(header):
         return Found(kind="embedding", dtype=dtype)
     if header.has("down_blocks.0.") and header.shape("conv_in.weight"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from core.models.header import Header
+from core.models.tensors import Header
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,4 +112,4 @@ def flux_source(weights: Weights, prefix: str, dim: int) -> Source:
 def cut(weights: Weights, name: str, part: slice | None) -> Tensor | None:
     if name not in weights:
         return None
-    return weights[name] if part is None else weights[name][part]
+    return weights.read(name, part)

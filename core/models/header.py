@@ -1,17 +1,18 @@
-"""The header of a safetensors file: names, shapes and metadata, never data.
+"""The header of a file of weights: names, shapes and metadata, never data.
 
-Format: https://huggingface.co/docs/safetensors (8 bytes little-endian length, a JSON object, then the data).
+safetensors: https://huggingface.co/docs/safetensors (8 bytes little-endian length, a JSON object, then the data). GGUF: `core.models.gguf`.
 """
 
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 from core.errors import DamagedFile, ModelError
+from core.models import gguf
+from core.models.tensors import Header, TensorInfo
 
 HEADER_LIMIT = 32 * 2**20  # bytes; real ones are below 3 MiB, the format's own limit is 100 MB
 DIMENSIONS = 16  # torch's practical end; the product of a million sizes would take for ever
@@ -25,33 +26,11 @@ BITS = {
 PICKLES = {".ckpt", ".pt", ".pth", ".bin", ".pkl"}
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """One tensor of a file, without its data."""
-
-    dtype: str  # safetensors' word: F16, BF16, F32 ...
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """All that a safetensors file says about itself."""
-
-    tensors: Mapping[str, TensorInfo]
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Of a tensor; () when there is none of that name."""
-        info = self.tensors.get(name)
-        return info.shape if info else ()
-
-    def has(self, *prefixes: str) -> bool:
-        return any(name.startswith(prefixes) for name in self.tensors)
-
-
 def read_header(path: Path) -> Header:
-    """The header of a safetensors file, checked against the file's size. Raises DamagedFile."""
+    """The header of a safetensors or GGUF file, checked against the file's size. Raises DamagedFile, ModelError."""
     name = path.name
+    if path.suffix.lower() == ".gguf":
+        return gguf.read_header(path)
     if path.suffix.lower() in PICKLES:
         raise DamagedFile(
             "{name} is a pickle file, which can run code when it is opened: use a .safetensors file.", name=name
@@ -71,26 +50,26 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise ModelError("{name} cannot be read: {reason}.", name=name, reason=error.strerror) from error
     try:
-        return _checked(json.loads(raw), size - 8 - length)
+        return _checked(json.loads(raw), 8 + length, size)
     except EOFError as error:
         raise DamagedFile("{name} is truncated, its end is missing: download it again.", name=name) from error
     except (ValueError, RecursionError) as error:
         raise DamagedFile("{name} has a broken safetensors header: download it again.", name=name) from error
 
 
-def _checked(header: Any, data_size: int) -> Header:
-    """Raises ValueError for a broken header, EOFError when data that it names is not there."""
+def _checked(header: Any, data: int, size: int) -> Header:
+    """data: where the tensors' data begins; size: of the file. Raises ValueError for a broken header, EOFError for data beyond the end."""
     if not isinstance(header, dict):
         raise ValueError("not an object")
     header = cast(dict[str, Any], header)
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict):
         raise ValueError("metadata is no object")
-    tensors = {name: _tensor(entry, data_size) for name, entry in header.items()}
+    tensors = {name: _tensor(entry, data, size) for name, entry in header.items()}
     return Header(tensors=tensors, metadata={str(k): str(v) for k, v in cast(dict[Any, Any], metadata).items()})
 
 
-def _tensor(entry: Any, data_size: int) -> TensorInfo:
+def _tensor(entry: Any, data: int, size: int) -> TensorInfo:
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError) as error:
@@ -102,18 +81,10 @@ def _tensor(entry: Any, data_size: int) -> TensorInfo:
         raise ValueError("not a tensor")
     if (end - begin) * 8 != math.prod(shape) * BITS[dtype]:
         raise ValueError("its size is not that of its shape")
-    if end > data_size:
+    if data + end > size:
         raise EOFError
-    return TensorInfo(dtype, tuple(shape))
+    return TensorInfo(dtype, tuple(shape), start=data + begin, size=end - begin)
 
 
 def _are_sizes(numbers: Iterable[object]) -> bool:
     return all(type(number) is int and 0 <= number < 2**48 for number in numbers)
-
-
-def main_dtype(tensors: Iterable[TensorInfo]) -> str:
-    """The dtype that holds most numbers."""
-    counts: dict[str, int] = {}
-    for info in tensors:
-        counts[info.dtype] = counts.get(info.dtype, 0) + math.prod(info.shape)
-    return max(counts, key=lambda dtype: counts[dtype]) if counts else ""

@@ -11,9 +11,10 @@ from core.models import hub
 from core.models.checkpoint import Found, identify
 from core.models.companions import Candidate, Inside, Need, PartFile, companions
 from core.models.folder import identify_folder, named_variant
-from core.models.header import PICKLES, main_dtype, read_header
+from core.models.header import PICKLES, read_header
 from core.models.lora.family import family_of, is_lora
 from core.models.lora.names import sort_out
+from core.models.tensors import main_dtype
 from core.models.variants import CHOICES, Variants
 
 # ComfyUI's folders, with A1111's names for the same: what is in them, whatever the header says it is.
@@ -28,6 +29,7 @@ LORA_FOLDERS = ("loras", "Lora", "LyCORIS")  # people have thousands: core.lora_
 OTHERS = {"vae_approx", "controlnet", "upscale_models", "clip_vision", "style_models", "configs", "tokenizers"}
 MODEL_KINDS = ("folder", "checkpoint", "denoiser")  # what a recipe may name as its model, if nothing is wrong with it
 FILES = {".safetensors", ".gguf", *PICKLES}
+EXACT = {"F32", "F16", "BF16"}  # weights as they were trained, or nearly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +169,7 @@ def _completed(entries: list[Entry]) -> Iterator[Entry]:
 
 
 def _candidate(entry: Entry) -> Candidate:
-    return Candidate(path=entry.path, inside=entry.inside, quantised=entry.details.get("dtype", "").startswith("F8"))
+    return Candidate(path=entry.path, inside=entry.inside, quantised=entry.details.get("dtype") not in EXACT)
 
 
 def _missing(entry: Entry, missing: Sequence[Need]) -> MissingPart:
@@ -203,8 +205,6 @@ def misplaced(entry: Entry) -> ModelError:
 
 
 def _found(path: Path) -> Found:
-    if path.suffix.lower() == ".gguf":
-        raise ModelError("{name} is a GGUF file, which cannot be loaded yet.", name=path.name)
     header = read_header(path)
     named = sort_out(header.tensors)
     if is_lora(named):

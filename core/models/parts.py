@@ -19,7 +19,6 @@ from core.models.loader import DenoiserPart, Parts, TextPart, denoiser, read_jso
 from core.models.text_encoders import MAKERS, Config
 from core.models.weights import Source, Weights
 
-
 Tell = Callable[[Weights, str, Config], dict[str, Any]]
 """From weights, what stands before their names, and a family's usual configuration to the one of these weights."""
 

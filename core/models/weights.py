@@ -1,41 +1,49 @@
-"""Tensors from safetensors files into a module, one at a time, so that memory holds the model once and a tensor more."""
+"""Tensors from files into a module, one at a time, so that memory holds the model once and a tensor more.
+
+Files are read, not mapped: a mapped file's pages count as memory beside the model that is made of them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from types import MappingProxyType, TracebackType
+from typing import Self
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from core.errors import DamagedFile, ModelError
-from core.models.header import TensorInfo, main_dtype, read_header
-
+from core.models import gguf
+from core.models.header import read_header
+from core.models.tensors import TensorInfo, main_dtype
 
 FLOAT8 = {torch.float8_e4m3fn, torch.float8_e5m2}
 SCALES = (".scale_weight", ".weight_scale")  # ComfyUI's two spellings
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
+        "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+        "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "F8_E8M0": torch.float8_e8m0fnu,
+        "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    }
+)  # fmt: skip
 
 
 class Weights:
-    """The tensors of one or more safetensors files, memory-mapped while it is open (`with`)."""
+    """The tensors of one or more safetensors or GGUF files, open within a `with`."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = tuple(files)
-        self._of: dict[str, Any] = {}
-        self._infos: dict[str, TensorInfo] = {}
+        self._of: dict[str, tuple[BufferedReader, TensorInfo]] = {}
+        self._layers = ""  # ComfyUI's table of quantised modules, where a file has it
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         for path in self.files:
-            self._infos.update(read_header(path).tensors)  # refuses what is damaged in a sentence, before any mapping
-            try:
-                handle = self._stack.enter_context(cast(Any, safe_open)(path, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                self._stack.close()
-                raise DamagedFile("{name} cannot be read as safetensors: download it again.", name=path.name) from error
-            self._of.update(dict.fromkeys(handle.keys(), handle))
+            header = read_header(path)  # refuses what is damaged in a sentence
+            self._layers += header.metadata.get("_quantization_metadata", "")
+            file = self._stack.enter_context(path.open("rb"))
+            self._of.update((name, (file, info)) for name, info in header.tensors.items())
         return self
 
     def __exit__(
@@ -48,21 +56,50 @@ class Weights:
         return name in self._of
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tensor; one of fp8 as the float32 numbers that it stands for."""
-        tensor: Tensor = self._of[name].get_tensor(name)
-        return self._dequantised(name, tensor) if tensor.dtype in FLOAT8 else tensor
+        """A tensor; one of fp8 or in blocks as the float32 numbers that it stands for."""
+        return self.read(name)
 
-    def _dequantised(self, name: str, tensor: Tensor) -> Tensor:
+    def read(self, name: str, rows: slice | None = None) -> Tensor:
+        """A tensor, or some of its rows: no others are read."""
+        _, info = self._of[name]
+        first, last, _ = (rows or slice(None)).indices(info.shape[0] if info.shape else 1)
+        count = max(0, last - first)
+        shape = (count, *info.shape[1:]) if info.shape else ()
+        raw = self._bytes(name, first, count)
+        if info.dtype not in DTYPES:
+            return gguf.dequantised(raw.view(count, -1), info.dtype, info.shape[-1], self.title).view(shape)
+        tensor = raw.view(DTYPES[info.dtype]).view(shape)
+        return self._dequantised(name, tensor, slice(first, last)) if tensor.dtype in FLOAT8 else tensor
+
+    def _bytes(self, name: str, first: int, count: int) -> Tensor:
+        """Of so many rows from the first on, in memory of their own."""
+        file, info = self._of[name]
+        row = info.size // (info.shape[0] or 1) if info.shape else info.size
+        raw = torch.empty(row * count, dtype=torch.uint8)
+        try:
+            file.seek(info.start + first * row)
+            found = file.readinto(raw.numpy().data) if len(raw) else 0
+        except OSError as error:
+            raise ModelError("{name} cannot be read: {reason}.", name=self.title, reason=error.strerror) from error
+        if found != len(raw):
+            raise DamagedFile("{name} changed while it was read: try again.", name=self.title)
+        return raw
+
+    def _dequantised(self, name: str, tensor: Tensor, rows: slice) -> Tensor:
         """Plain fp8 are numbers; scaled ones are to be multiplied, by one scale, one for each row, or one for each block."""
         module = name.removesuffix(".weight")
         scale = next((module + end for end in SCALES if module + end in self), None)
         if scale is not None:
-            return tensor.float() * _spread(self._of[scale].get_tensor(scale).float(), tensor)
-        if "scaled_fp8" in self and name.endswith(".weight"):
+            return tensor.float().mul_(_spread(self[scale].float(), self.shape(name), rows))
+        if name.endswith(".weight") and self._is_scaled(module):
             raise DamagedFile(
                 "{name} is not complete: the scale of {key} is missing, so it cannot be read.", name=self.title, key=name
             )
         return tensor.float()
+
+    def _is_scaled(self, module: str) -> bool:
+        """Whether the file says that the numbers of this module are to be multiplied, in one of ComfyUI's three ways."""
+        return "scaled_fp8" in self or f"{module}.comfy_quant" in self or f'"{module}"' in self._layers
 
     def names(self) -> tuple[str, ...]:
         """Of all tensors."""
@@ -70,11 +107,11 @@ class Weights:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of a tensor; () when there is none of that name."""
-        return self._infos[name].shape if name in self._infos else ()
+        return self._of[name][1].shape if name in self._of else ()
 
     def dtype(self, prefix: str = "") -> torch.dtype:
         """That of most weights below a prefix."""
-        word = main_dtype(info for name, info in self._infos.items() if name.startswith(prefix))
+        word = main_dtype(info for name, (_, info) in self._of.items() if name.startswith(prefix))
         return {"F16": torch.float16, "BF16": torch.bfloat16}.get(word, torch.float32)
 
     @property
@@ -83,15 +120,15 @@ class Weights:
         return self.files[0].name if len(self.files) == 1 else self.files[0].parent.name
 
 
-def _spread(scale: Tensor, weight: Tensor) -> Tensor:
-    """A scale as something that multiplies the weight: [] or [1], [rows], [rows, 1] or [rows / n, columns / m]."""
+def _spread(scale: Tensor, shape: tuple[int, ...], rows: slice) -> Tensor:
+    """A scale as something that multiplies rows of a weight of this shape: [] or [1], [rows], [rows, 1] or [rows / n, columns / m]."""
     if scale.numel() == 1:
         return scale.reshape(())
     if scale.ndim == 1:
-        return scale.reshape(-1, *[1] * (weight.ndim - 1))
-    for axis in range(weight.ndim):
-        scale = scale.repeat_interleave(-(-weight.shape[axis] // scale.shape[axis]), dim=axis)
-    return scale[tuple(slice(size) for size in weight.shape)]
+        return scale.reshape(-1, *[1] * (len(shape) - 1))[rows]
+    for axis in range(len(shape)):
+        scale = scale.repeat_interleave(-(-shape[axis] // scale.shape[axis]), dim=axis)
+    return scale[tuple(slice(size) for size in shape)][rows]
 
 
 Source = Callable[[str], Tensor | None]

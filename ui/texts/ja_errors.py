@@ -165,7 +165,10 @@ MODELS: Mapping[str, str] = {
     "The model {name} is not here, and downloads are switched off.": "モデル {name} はここになく、ダウンロードは無効です。",
     "There is no model {name} on huggingface.co that may be read.": "huggingface.co に、読み取れるモデル {name} はありません。",
     "{name} could not be downloaded: put its files ({files}) into {folder}.": "{name} をダウンロードできませんでした。ファイル（{files}）を {folder} に置いてください。",
-    "{name} is a GGUF file, which cannot be loaded yet.": "{name} は GGUF 形式で、まだ読み込めません。",
+    "{name} has a broken GGUF header: download it again.": "{name} の GGUF ヘッダーが壊れています。ダウンロードし直してください。",
+    "{name} is a GGUF file of version {version}, which is not known here: get one of version 3.": "{name} は GGUF バージョン {version} で、対応していません。バージョン 3 のものを入手してください。",
+    "{name} holds weights of a kind that is not known here ({kind}): get a bf16, fp8 or Q8_0 file.": "{name} の重みの形式（{kind}）には対応していません。bf16、fp8、Q8_0 のどれかを入手してください。",
+    "This is a GGUF file of {architecture}, which no model here can use: those of Z-Image, Flux.1, Qwen3 and T5 can be read.": "{architecture} の GGUF ファイルで、ここで使えるモデルはありません。読み込めるのは Z-Image、Flux.1、Qwen3、T5 のものです。",
     "{name} is a LoRA, which belongs into {folder}.": "{name} は LoRA です。{folder} に置いてください。",
     "{name} is a VAE, which belongs into {folder}.": "{name} は VAE です。{folder} に置いてください。",
     "{name} is an embedding, which belongs into {folder}.": "{name} は embedding です。{folder} に置いてください。",
@@ -182,7 +185,6 @@ MODELS: Mapping[str, str] = {
     "A single-file model needs {kind}'s tokenizer: put {files} (from {repository}) into {folder}.": "1 ファイルのモデルには {kind} のトークナイザーが必要です。{repository} の {files} を {folder} に置いてください。",
     "The {part} in {file} has another shape than this family's: {key} is {shape}, expected {wanted}.": "{file} の {part} は形がこの系統と異なります。{key} は {shape}、必要なのは {wanted} です。",
     "{file} is not complete: {count} weights of its {part} are missing, the first is {key}.": "{file} は不完全です。{part} の重みが {count} 個足りません（最初は {key}）。",
-    "{name} cannot be read as safetensors: download it again.": "{name} を safetensors として読めません。ダウンロードし直してください。",
 }
 
 FILES: Mapping[str, str] = {

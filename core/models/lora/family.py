@@ -2,8 +2,8 @@
 
 import re
 
-from core.models.header import Header
 from core.models.lora.names import Named, is_strangers
+from core.models.tensors import Header
 
 # Names that one family alone has, the more telling first.
 MARKS = (

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from core.errors import DamagedFile, ModelError
 from core.models.checkpoint import FAMILY_TITLES, identify
-from core.models.header import Header, read_header
+from core.models.header import read_header
 from core.models.lora.assemble import Misfit, assemble
 from core.models.lora.deltas import Delta
 from core.models.lora.family import family_of, is_lora
 from core.models.lora.metadata import About, PeftScales, about, clean, json_object, peft_scales
 from core.models.lora.names import Named, sort_out
 from core.models.lora.places import TEXTS, Place, Places, component_of, outline_of
+from core.models.tensors import Header
 from core.models.weights import Weights
 
 BYTES = 12 * 2**30  # of a whole file; a full difference of SDXL in half precision has 7
