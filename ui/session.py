@@ -15,7 +15,7 @@ STORAGE_SECRET = "not a secret: it only has to stay the same"
 LANGUAGE_COOKIE = "stepwise_lang"
 
 Kept = dict[str, Any]  # what the browser keeps: version, owner, of each form control -> value, drawers (name -> open)
-FORMS = ("form", "split", "lora")  # text2image's, the split tab's, the LoRA tab's
+FORMS = ("form", "split", "lora", "variety")  # text2image's, and those of the tabs of these names
 
 
 def browser_state() -> gr.BrowserState:

@@ -75,6 +75,8 @@ def share(view: JobView) -> float:
     """Of the whole job, 0 to 1."""
     if not view.steps or view.phase in ("", "loading", "encoding"):
         return 0.0
+    if view.work.endless:
+        return min(1.0, view.step / view.steps)
     return min(1.0, (view.image + view.step / view.steps) / max(view.images, 1))
 
 
@@ -90,6 +92,8 @@ def sentence(view: JobView, texts: Texts) -> str:
         case "stopped":
             return texts("run.stopped" if view.items else "run.stopped.empty")
         case "done":
+            if view.work.endless:
+                return texts("run.stopped")
             seed = texts("run.seed", seed=view.recipe.seed)
             return seed if view.seconds is None else f"{texts('run.done', seconds=short(view.seconds))} · {seed}"
 
@@ -112,7 +116,9 @@ def said(text: str, *, state: str = "idle", error: str = "") -> Value:
 
 def _running(view: JobView, texts: Texts) -> list[str]:
     parts: list[str] = []
-    if view.images > 1 and view.phase in ("sampling", "decoding"):
+    if view.work.endless:
+        parts.append(texts("run.endless", image=view.image + 1))
+    elif view.images > 1 and view.phase in ("sampling", "decoding"):
         parts.append(texts("run.image", image=view.image + 1, images=view.images))
     match view.phase:
         case "loading":

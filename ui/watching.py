@@ -36,7 +36,12 @@ class Watching:
     def _unfinished(self, owner: str) -> JobView | None:
         """The job to look at: the one that runs, else the first in the queue."""
         mine = [view for view in self._jobs.mine(owner) if not view.finished]
-        return next((view for view in mine if view.state == "running"), mine[0] if mine else None)
+        return min(mine, key=lambda view: (view.state != "running", view.position), default=None)
+
+    def _is_behind(self, view: JobView) -> bool:
+        """An endless job lets others run between its rounds: then they are looked at."""
+        first = self._unfinished(view.owner) if view.state == "queued" else None
+        return first is not None and first.id != view.id
 
     def _one(self, view: JobView) -> Iterator[JobView]:
         since, told, previews = -1, 0.0, 0
@@ -46,7 +51,7 @@ class Watching:
                 view = self._newer(view, told + PACE, previews)
             since, told, previews = view.version, time.monotonic(), _count(view)
             yield view
-            if view.finished:
+            if view.finished or self._is_behind(view):
                 return
 
     def _newer(self, view: JobView, until: float, previews: int) -> JobView:

@@ -18,7 +18,7 @@ SCRIPT_TEXTS = (
     "language.", "header.", "model", "prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "scheduler", "noise",
     "prediction", "vae", "shift", "guidance", "clip_skip", "weighting", "batch", "init", "denoise", "choice.", "carried.", "run.", "stage.",
     "picture.", "gallery.", "kind.", "preset.", "limits.", "split.", "timeline", "inspect.", "nodes.", "heading.", "lora", "steps.",
-    "sweep.", "onward", "kept.",
+    "sweep.", "onward", "kept.", "variety.",
 )  # fmt: skip
 LARGEST_UPLOAD = "20mb"
 KEEP_COPIES = (3600, 86400)  # seconds: how often copies of pictures are swept, and how old they get
@@ -67,5 +67,5 @@ def head() -> str:
     words = json.dumps(texts.for_browser(SCRIPT_TEXTS), ensure_ascii=False).replace("<", "\\u003c")
     script = (STATIC / "stepwise.js").read_text(encoding="utf-8").replace('"/*texts*/"', words)
     script += (STATIC / "segments.js").read_text(encoding="utf-8")
-    style = (STATIC / "app.css").read_text(encoding="utf-8")
+    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("app.css", "variety.css"))
     return f"<style>{style}</style><script>{script}</script>"

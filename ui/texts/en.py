@@ -7,6 +7,7 @@ from ui.texts.en_lora import WORDS as LORA
 from ui.texts.en_models import WORDS as MODELS
 from ui.texts.en_split import WORDS as SPLIT
 from ui.texts.en_sweep import WORDS as SWEEP
+from ui.texts.en_variety import WORDS as VARIETY
 
 WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -205,5 +206,6 @@ WORDS: Mapping[str, str] = MappingProxyType(
         **MODELS,
         **SPLIT,
         **SWEEP,
+        **VARIETY,
     }
 )

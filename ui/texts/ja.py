@@ -8,6 +8,7 @@ from ui.texts.ja_lora import WORDS as LORA
 from ui.texts.ja_models import WORDS as MODELS
 from ui.texts.ja_split import WORDS as SPLIT
 from ui.texts.ja_sweep import WORDS as SWEEP
+from ui.texts.ja_variety import WORDS as VARIETY
 
 __all__ = ["ERRORS", "WORDS"]
 
@@ -208,5 +209,6 @@ WORDS: Mapping[str, str] = MappingProxyType(
         **MODELS,
         **SPLIT,
         **SWEEP,
+        **VARIETY,
     }
 )

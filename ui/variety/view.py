@@ -1,0 +1,201 @@
+"""How the pictures of the variety tab stand: rows of the same seeds with the number between them, the plot, the endless run."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from core.images.files import opened
+from core.images.gallery import Item
+from core.images.structure import STRIPED, Pyramid, pyramid, spread
+from core.jobs import JobView
+from core.recipe import Recipe
+from core.variety import Blind, blind_of, verdict
+from ui import views
+from ui.context import Context
+from ui.served import Served
+from ui.texts import Texts
+
+KINDS = ("rows", "pin", "grid", "endless")
+SHOWN = 48  # pictures of an endless run, the latest ones; starred ones are always shown
+MEASURED = 512  # pictures whose pyramid is kept: 11 KB each
+
+
+class Varied:
+    """Tells the page of the latest job of each kind. Keeps what was measured, and what is finished as it was told."""
+
+    def __init__(self, context: Context, served: Served) -> None:
+        self._context, self._served = context, served
+        self._pyramids: OrderedDict[str, Pyramid] = OrderedDict()
+        self._told: OrderedDict[tuple[str, int, str], views.Value] = OrderedDict()
+
+    def shown(self, owner: str, words: Texts) -> views.Value:
+        """Everything, and which of it was filed last."""
+        latest = {view.work.name: view for view in self._context.jobs.mine(owner) if view.work.name in KINDS}
+        last = max(latest.values(), key=lambda view: view.filed, default=None)
+        return {
+            "now": "" if last is None else last.work.name,
+            "shows": {name: self._once(latest[name], words) for name in KINDS if name in latest},
+        }
+
+    def _once(self, view: JobView, words: Texts) -> views.Value:
+        """A job, put together anew only when it has changed."""
+        key = (view.id, view.version, words.language)
+        if key not in self._told:
+            self._told[key] = self._job(view, words)
+            while len(self._told) > 16:
+                self._told.popitem(last=False)
+        return self._told[key]
+
+    def _job(self, view: JobView, words: Texts) -> views.Value:
+        told: views.Value = {"id": view.id, "state": view.state}
+        match view.work.name:
+            case "endless":
+                return told | self._endless(view, words)
+            case "grid":
+                return told | self._grid(view, words)
+            case _:
+                return told | {"parts": self._parts(view, words)}
+
+    # --- rows ----------------------------------------------------------------------------------------------------------
+
+    def _parts(self, view: JobView, words: Texts) -> list[views.Value]:
+        """Rows from above to below; after a plain one and its blind one the number that they make."""
+        recipes, parts = view.work.rows, list[views.Value]()
+        if view.work.name == "pin":
+            cells = [self._cell(view, image, words, recipe.prompt) for image, recipe in enumerate(recipes)]
+            return [{"kind": "row", "title": words("variety.row.pin", seed=view.recipe.seed), "cells": cells}]
+        several = len({recipe.sampler for recipe in recipes}) > 1
+        for row, recipe in enumerate(recipes):
+            images = _images_of(view, row)
+            title = row_title(recipe, words)
+            title = words("variety.row.sampler", row=title, sampler=recipe.sampler) if several else title
+            cells = [self._cell(view, image, words) for image in images]
+            parts.append({"kind": "row", "title": title, "cells": cells})
+            if row + 1 < len(recipes) and not recipe.segments:
+                parts.append(self._number(view, row, words))
+        return parts
+
+    def _number(self, view: JobView, row: int, words: Texts) -> views.Value:
+        """How far the seeds lie apart, plain and with the blind start of the row below; of those that both have."""
+        pairs = [
+            (view.made.get(a), view.made.get(b))
+            for a, b in zip(_images_of(view, row), _images_of(view, row + 1), strict=True)
+        ]
+        both = [(plain, blind) for plain, blind in pairs if plain is not None and blind is not None]
+        apart = [self._spread(items) for items in zip(*both, strict=True)] if both else []
+        plain, blind = [*apart, None, None][:2]
+        if plain is None or blind is None:
+            missing = "variety.number.one" if len(pairs) < 2 else "variety.number.wait"
+            return {"kind": "number", "text": words(missing), "detail": "", "verdict": ""}
+        times = blind / plain if plain > 1e-6 else 0.0
+        found = verdict(plain, blind, None)
+        text = words("variety.number", plain=f"{plain:.2f}", blind=f"{blind:.2f}")
+        detail = words(f"variety.verdict.{found}", times=f"{times:.1f}") if times else ""
+        return {
+            "kind": "number",
+            "text": text,
+            "detail": detail,
+            "verdict": found,
+            "plain": round(plain, 4),
+            "blind": round(blind, 4),
+        }
+
+    def _cell(self, view: JobView, image: int, words: Texts, caption: str = "") -> views.Value:
+        """One picture in whatever state, and how it stood after its blind steps."""
+        item, frame = view.made.get(image), view.handed.get(image)
+        if item is not None and item.path.exists():  # somebody may have deleted it in the gallery
+            told = views.picture(item, self._served) | {
+                "thumb": self._served.url(self._context.gallery.thumbnail(item))
+            }
+        else:
+            preview = view.previews[image] if image < len(view.previews) and not view.finished else b""
+            recipe = view.resolved or view.recipe
+            told: views.Value = {
+                "id": "", "kind": "preview" if preview else "wait", "src": "", "thumb": views.jpeg(preview), "name": "", "seed": "",
+                "width": recipe.width or 1, "height": recipe.height or 1, "prompt": "", "recipe": "",
+            }  # fmt: skip
+        still = {"still": "", "after": "", "stripes": ""}
+        if frame is not None:
+            still = {
+                "still": views.jpeg(frame.jpeg), "after": words("variety.after", step=frame.step),
+                "stripes": words("variety.stripes") if frame.stripes > STRIPED else "",
+            }  # fmt: skip
+        seed = told["seed"] or str(_seed(view, image))
+        return told | still | {
+            "image": image, "seed": seed, "starred": image in view.starred, "caption": caption or words("variety.seed.of", seed=seed)
+        }  # fmt: skip
+
+    # --- the plot ------------------------------------------------------------------------------------------------------
+
+    def _grid(self, view: JobView, words: Texts) -> views.Value:
+        """The number of every cell, by blind steps and shift."""
+        recipes = view.work.rows
+        shifts = list(dict.fromkeys(recipe.shift for recipe in recipes))
+        apart = [
+            self._spread([view.made[image] for image in _images_of(view, row) if image in view.made])
+            for row in range(len(recipes))
+        ]
+        most = max((number for number in apart if number is not None), default=0.0) or 1.0
+        rows: list[views.Value] = []
+        for first in range(0, len(recipes), len(shifts)):
+            cells = [
+                {
+                    "text": "" if (number := apart[row]) is None else f"{number:.2f}", "share": (number or 0.0) / most,
+                    "best": number is not None and number == most,
+                    "title": words("variety.grid.cell", row=row_title(recipes[row], words), shift=f"{recipes[row].shift:g}"),
+                    "cells": [self._cell(view, image, words) for image in _images_of(view, row)],
+                }
+                for row in range(first, first + len(shifts))
+            ]  # fmt: skip
+            rows.append({"title": row_title(recipes[first], words), "cells": cells})
+        return {"shifts": [f"{shift:g}" for shift in shifts], "rows": rows}
+
+    # --- the endless run -----------------------------------------------------------------------------------------------
+
+    def _endless(self, view: JobView, words: Texts) -> views.Value:
+        """Newest first; what is in the making before them."""
+        newest = sorted(view.made, reverse=True)
+        listed = [image for k, image in enumerate(newest) if k < SHOWN or image in view.starred]
+        making = [view.image] if view.state == "running" and view.image not in view.made else []
+        text = words("variety.endless.count", count=len(newest), starred=len(view.starred & view.made.keys()))
+        if (number := self._spread([view.made[image] for image in newest[:SHOWN]])) is not None:
+            text = words("variety.endless.number", text=text, number=f"{number:.2f}")
+        return {
+            "text": text, "rest": len(view.made.keys() - view.starred), "hidden": len(newest) - len(listed),
+            "ended": "" if view.error is None else words.error(view.error),
+            "cells": [self._cell(view, image, words) for image in (*making, *listed)],
+        }  # fmt: skip
+
+    # --- measuring -----------------------------------------------------------------------------------------------------
+
+    def _spread(self, items: Iterable[Item]) -> float | None:
+        """The mean distance between these pictures; None for fewer than two."""
+        return spread([self._pyramid(item) for item in items if item.path.exists()])
+
+    def _pyramid(self, item: Item) -> Pyramid:
+        if item.id not in self._pyramids:
+            with opened(item.path) as picture:
+                self._pyramids[item.id] = pyramid(picture)
+        self._pyramids.move_to_end(item.id)
+        while len(self._pyramids) > MEASURED:
+            self._pyramids.popitem(last=False)
+        return self._pyramids[item.id]
+
+
+def row_title(recipe: Recipe, words: Texts) -> str:
+    """Plain, or so many blind steps and under what."""
+    blind = blind_of(recipe) or Blind()
+    if not blind.steps:
+        return words("variety.row.plain")
+    return words(f"variety.row.{blind.conditioning}", steps=blind.steps)
+
+
+def _images_of(view: JobView, row: int) -> Sequence[int]:
+    """The numbers of a row's pictures: they are made seed by seed."""
+    if not view.work.others:
+        return range(view.work.images)
+    return range(row, view.work.images, len(view.work.rows))
+
+
+def _seed(view: JobView, image: int) -> int:
+    """Of a picture that is not there yet; of an endless run nobody has drawn it here."""
+    return 0 if view.work.endless else (view.recipe.seed + image // len(view.work.rows)) % 2**64
