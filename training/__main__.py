@@ -1,10 +1,13 @@
-"""`python -m training`: everything from the font to models/demo, its embedding and its LoRA, resumed where it stopped."""
+"""`python -m training`: everything from the font to models/demo with its embedding and its LoRA, and models/demo-turbo.
+
+A second call goes on where the first stopped.
+"""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from training import evaluate, export, inversion, judge, latents, lora, text, tokenizer, unet, vae
+from training import evaluate, export, inversion, judge, latents, lora, text, tokenizer, turbo, unet, vae
 from training.engine import note
 
 HERE = Path(__file__).parent
@@ -17,6 +20,8 @@ class Options:
     vae_minutes: float
     decoder_minutes: float
     unet_minutes: float
+    turbo_minutes: float
+    turbo_distil_minutes: float
     scenes: int
     workers: int
     batch: int
@@ -28,6 +33,8 @@ def read_options() -> Options:
     parser.add_argument("--vae-minutes", type=float, default=12.5, help="both halves of the VAE")
     parser.add_argument("--decoder-minutes", type=float, default=24, help="the decoder alone")
     parser.add_argument("--unet-minutes", type=float, default=140)
+    parser.add_argument("--turbo-minutes", type=float, default=120, help="demo-turbo's transformer")
+    parser.add_argument("--turbo-distil-minutes", type=float, default=30, help="the same, without guidance")
     parser.add_argument("--scenes", type=int, default=64_000, help="in the latent cache (2 KB each)")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes, one per core")
     parser.add_argument("--batch", type=int, default=48, help="of the UNet, per worker")
@@ -52,6 +59,18 @@ def main(options: Options) -> None:
     evaluate.lora_sheet(options.target, style.stem, lora.TRIGGER, HERE / "sheets" / "lora.webp")
     figures = evaluate.run(options.target, HERE / "sheets", HERE / "figures.json")
     note(unet.FOLDER / "log.txt", f"figures: {figures['captions']}")
+    turbo.run(
+        turbo.Options(
+            minutes=options.turbo_minutes,
+            distil_minutes=options.turbo_distil_minutes,
+            scenes=options.scenes,
+            workers=options.workers,
+            batch=options.batch,
+            fresh=True,
+            vae=options.target / "vae",
+            target=options.target.with_name("demo-turbo"),
+        )
+    )
 
 
 if __name__ == "__main__":
