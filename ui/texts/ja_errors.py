@@ -112,6 +112,8 @@ RUNNING: Mapping[str, str] = {
     "You have {count} jobs waiting already: let one finish, or cancel one.": "すでに {count} 件が待機中です。1 件終わるのを待つか、取り消してください。",
     "The queue is full with {count} jobs: try again in a while.": "待ち行列が {count} 件でいっぱいです。しばらくしてからもう一度お試しください。",
     "This job belongs to somebody else: only its owner can change it.": "これはほかの人のジョブです。変更できるのは本人だけです。",
+    "The pinned start cannot be read: pin it again.": "固定した出だしを読み取れません。もう一度固定してください。",
+    "The start of this picture is no longer known: make it again, then pin it.": "この画像の出だしはもう残っていません。もう一度作ってから固定してください。",
     "The endless run has ended: it may make {most} pictures here.": "連続生成を終了しました。ここで作れるのは {most} 枚までです。",
     "The endless run has ended: less than {least} GB of the disk is free. Delete what you do not need, then start it again.": "連続生成を終了しました。ディスクの空きが {least} GB を下回っています。不要なものを削除してから、もう一度始めてください。",
     "Something broke inside Stepwise, and this picture was not made: the log says what.": "Stepwise の内部で問題が起き、画像を作れませんでした。詳細はログにあります。",
