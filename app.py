@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core import cli
 from core.errors import StorageError, UserError
+from core.models.residency import CHOICES
 
 HERE = Path(__file__).resolve().parent
 KEPT_GIB = 2.0  # disk space for kept runs, when serving
@@ -31,6 +32,10 @@ def parser() -> argparse.ArgumentParser:
         help="disk space for kept runs, 0 keeps none (2 when serving, 0 for a command)",
     )  # fmt: skip
     top.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    top.add_argument(
+        "--memory", default="auto", choices=CHOICES,
+        help="what to save memory by: auto picks the first that fits; stream takes time, fp8 changes pictures a little",
+    )  # fmt: skip
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     serving = top.add_argument_group("serving")
     serving.add_argument("--outputs", type=Path, default=HERE / "outputs", metavar="DIR", help="where pictures go")
@@ -76,7 +81,7 @@ def serve(arguments: argparse.Namespace) -> None:
     limits = Limits.guarded() if guarded else Limits()
     pipe = Pipeline(
         models=arguments.models, device=arguments.device, data=arguments.data, downloads=not guarded,
-        kept_bytes=round((KEPT_GIB if arguments.keep is None else arguments.keep) * 2**30),
+        kept_bytes=round((KEPT_GIB if arguments.keep is None else arguments.keep) * 2**30), memory=arguments.memory,
     )  # fmt: skip
     gallery = Gallery(arguments.outputs)
     gallery.sync()  # pictures made by the command line, or put there by hand

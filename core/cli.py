@@ -140,7 +140,8 @@ def run_sweep(arguments: argparse.Namespace, out: TextIO) -> int:
 def _pipeline(arguments: argparse.Namespace) -> Generator[Pipeline, None, None]:
     """The pipeline of a command. What it keeps is on the disk when the command ends."""
     pipe = Pipeline(
-        models=arguments.models, device=arguments.device, data=arguments.data, kept_bytes=round((arguments.keep or 0) * 2**30)
+        models=arguments.models, device=arguments.device, data=arguments.data, kept_bytes=round((arguments.keep or 0) * 2**30),
+        memory=arguments.memory,
     )  # fmt: skip
     try:
         yield pipe

@@ -13,6 +13,7 @@ from torch import Tensor
 from core.errors import UserError
 from core.families.base import Conditioning, LoadedModel, join
 from core.loras import LoraSet
+from core.models.memory import BitsChanged
 from core.models.patch import Patch
 from core.plan import Leg, Plan, Prompt, Step
 from core.recipe import SEEDS
@@ -118,22 +119,25 @@ class Denoiser:
         )
         return leg.model_sampling.noise_scaling(leg.sigmas[0], noise.to(clean.device), clean)
 
-    def keys(self, stack: str) -> list[str]:
-        """The key of each step. `stack` names device, dtype, attention and versions."""
-        start = self.origin.key if self.origin else digest("start", self.start.x, len(self.images), stack)
-        return step_keys(
-            self.plan.steps,
-            start,
-            noise=self.noise,
-            images=self.images,
-            form=self.model.latent_format,
+    @property
+    def storage(self) -> tuple[str, ...]:
+        """How the models keep their weights now: a run that finds no memory changes it, and with it the keys of what is left."""
+        return tuple(model.storage for model in self.models.values())
+
+    def keys(self, stack: str, known: Sequence[str] = ()) -> list[str]:
+        """The key of each step, the first ones `known`. `stack` names device, dtype, attention and versions."""
+        before = [self.origin.key] if self.origin else []
+        start = [*before, *known][-1] if before or known else digest("start", self.start.x, len(self.images), stack)
+        return [*known, *step_keys(
+            self.plan.steps[len(known) :], start, noise=self.noise, images=self.images, form=self.model.latent_format,
             content=self._content,
-        )
+        )]  # fmt: skip
 
     def _content(self, step: Step) -> object:
         negative = self.encoded[step.negative].digest if step.needs_negative else None
-        patches = self.models[step.model].patch_key(self.patches(step.model, step.loras))
-        return self.encoded[step.positive].digest, negative, self.weights[step.model], patches
+        model, weights = self.models[step.model], self.weights[step.model]
+        patches = model.patch_key(self.patches(step.model, step.loras))
+        return self.encoded[step.positive].digest, negative, weights, model.storage, patches
 
     def run(self, state: SamplerState | None = None, done: int = 0) -> Iterator[tuple[Step, SamplerState]]:
         """Runs the steps from the done-th on and yields the state after each. Raises what `before_call` raises."""
@@ -146,11 +150,18 @@ class Denoiser:
                     state = self._restarted(step.leg, state)
                 if id(step.leg) not in runs:
                     runs[id(step.leg)] = self._run(step.leg)
-                state = self._of(step, state)
-                state = SAMPLERS[step.sampler].step(self._model_of(step), state, runs[id(step.leg)])
+                state = self._stepped(step, self._of(step, state), runs[id(step.leg)])
             if step is self.plan.steps[done]:
                 _refuse_overflow(state.x, self.models[step.model], step.model)
             yield step, state
+
+    def _stepped(self, step: Step, state: SamplerState, run: Run) -> SamplerState:
+        """The state after a step. A step in whose middle a model was rounded is done again: its key names one model."""
+        while True:
+            try:
+                return SAMPLERS[step.sampler].step(self._model_of(step), state, run)
+            except BitsChanged:  # once for each model at most
+                continue
 
     def _of(self, step: Step, state: SamplerState) -> SamplerState:
         """The state as a step of this model takes it: what another model left of history is forgotten."""

@@ -14,12 +14,13 @@ from core.families import load, profile_of
 from core.families.base import LoadedModel, Profile
 from core.models.hashes import Hashes
 from core.models.library import Library
-from core.models.memory import Residency, Sentence, share
+from core.models.memory import share
+from core.models.residency import Residency, Sentence
 from core.recipe import Recipe
 from core.together import check_together, models_of
 
-Wanted = tuple[str, str | None, str | None]
-"""Names of a model and of the VAE that it is read with; None: its own. And the variant that it was said to be, if it was."""
+Wanted = tuple[str, str | None, str | None, str]
+"""Names of a model and of the VAE that it is read with; None: its own. The variant that it was said to be, if it was. Its memory level."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,13 +36,14 @@ class Models:
 
     def __init__(self, library: Library, hashes: Hashes, device: torch.device, downloads: bool) -> None:
         self._library, self._hashes, self._device, self._downloads = library, hashes, device, downloads
+        self.level = "auto"  # of models that are read from now on
         self._held: dict[Wanted, Held] = {}
         self._turns: Sentence | None = None  # that, and why, they do not stay on the device together
 
     def hold(self, recipe: Recipe) -> Generator[Loading, None, Mapping[str, Held]]:
         """The models of a recipe by name, its own first. Raises UnknownName, ModelError, or RecipeError where they do not go together."""
         wanted = self._wanted(recipe)
-        if not self.holds(recipe):
+        if not self._held.keys() >= set(wanted.values()):
             check_together(recipe, self._profiles(wanted))
             self._held = {key: held for key, held in self._held.items() if key in wanted.values()}
             for held in self._held.values():
@@ -49,7 +51,7 @@ class Models:
             try:
                 for key in wanted.values():
                     if key not in self._held:
-                        self._held[key] = yield from self._read(*key[:2])
+                        self._held[key] = yield from self._read(key)
             finally:
                 self._turns = share([held.model.memory for held in self._held.values()], self._device)
         found = {name: self._held[key] for name, key in wanted.items()}
@@ -67,19 +69,25 @@ class Models:
 
     def _wanted(self, recipe: Recipe) -> dict[str, Wanted]:
         told = self._library.variants.of
-        return {name: (name, recipe.vae if name == recipe.model else None, told(name)) for name in models_of(recipe)}
+        return {
+            name: (name, recipe.vae if name == recipe.model else None, told(name), self.level)
+            for name in models_of(recipe)
+        }
 
     def _profiles(self, wanted: Mapping[str, Wanted]) -> dict[str, Profile]:
         """Of the models that are here; one that has yet to be fetched is not known."""
         entries = {name: self._library.model(name) for name in wanted}
         return {name: profile_of(entry) for name, entry in entries.items() if entry.kind != "hub"}
 
-    def _read(self, name: str, vae: str | None) -> Generator[Loading, None, Held]:
+    def _read(self, wanted: Wanted) -> Generator[Loading, None, Held]:
+        name, vae, _, level = wanted
         entry = self._library.model(name)
         decoder = None if vae is None else self._library.vae(vae)
         if entry.path.exists():
             self._hashes.start(entry.path)  # beside the reading: a small file is known before the first step
-        loading = partial(load, entry, decoder, device=self._device, hashes=self._hashes, downloads=self._downloads)
+        loading = partial(
+            load, entry, decoder, device=self._device, hashes=self._hashes, downloads=self._downloads, memory=level
+        )
         model = yield from _told(loading)
         return Held(model=model, weights=model.content_id)
 
@@ -92,14 +100,14 @@ def profile(model: LoadedModel) -> Profile:
 
 
 def surroundings(model: LoadedModel) -> dict[str, str]:
-    """What decides the bits beside recipe, weights and versions."""
+    """What decides the bits beside recipe, weights, versions and how the weights are kept."""
     device = str(model.device)
     if model.device.type == "cpu":
         device = f"cpu, {torch.get_num_threads()} threads"  # they decide how sums are split
     elif model.device.type == "cuda":
         device = torch.cuda.get_device_name(model.device)
     dtype = str(model.dtype).removeprefix("torch.")
-    return {"device": device, "dtype": dtype, "attention": "sdpa", "memory": model.residency.level}
+    return {"device": device, "dtype": dtype, "attention": "sdpa"}
 
 
 def hashes_of(models: Mapping[str, LoadedModel], own: str) -> dict[str, str]:

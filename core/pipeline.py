@@ -34,7 +34,8 @@ from core.models.downloads import Downloads
 from core.models.hashes import Hashes
 from core.models.library import Library
 from core.models.lora import Coverage
-from core.models.memory import Residency, pick_device
+from core.models.memory import pick_device
+from core.models.residency import Residency, check_level, storage_of
 from core.models.variants import Variants
 from core.plan import Plan, alone, check, compile_plan, resolve, sigma_after
 from core.recipe import InitImage, InitTrajectory, Recipe
@@ -69,6 +70,7 @@ class _Course:
     model_calls: int = 0
     ran: int = 0  # steps really run
     stepping: float = 0.0  # seconds that they took
+    rounded_at: int | None = None  # the step in which memory ran out, and weights were rounded
 
     def before_call(self) -> None:
         if self.stop() == "now":
@@ -85,7 +87,7 @@ class Pipeline:
 
     models: the folder of weights, in ComfyUI's layout. device: auto, cpu, cuda, cuda:1 or mps. trajectory_bytes: how much
     memory kept steps may take, 0 = keep none. data: where input pictures, file hashes and kept runs are. kept_bytes: how
-    much of the disk kept runs may take, 0 = keep none. One run at a time.
+    much of the disk kept runs may take, 0 = keep none. memory: auto, resident, swap, stream or fp8. One run at a time.
     """
 
     def __init__(
@@ -96,16 +98,18 @@ class Pipeline:
         data: str | Path = "data",
         downloads: bool = True,
         kept_bytes: int = 0,
+        memory: str = "auto",
     ) -> None:
         self.library = Library(Path(models), Variants(Path(data) / "variants.json"))
         self.loras = LoraLibrary(Path(models), Path(data) / "loras.sqlite")
+        self.downloads = Downloads(Path(models), downloads)
         self.inputs = InputStore(Path(data) / "inputs")
         self.kept = KeptRuns(Path(data) / "kept", kept_bytes) if kept_bytes else None
         self.trajectories = TrajectoryStore(trajectory_bytes, self.kept)
-        self.downloads = Downloads(Path(models), downloads)
         self.hashes = Hashes(Path(data) / "hashes.sqlite")
         self.device = pick_device(device)
         self._models = Models(self.library, self.hashes, self.device, downloads)
+        self.memory = memory
         self._fitting = Fitting(lambda name: self.loras.get(name).path, self.hashes)
         self._coverages = Coverages()
         self._versions = {
@@ -155,7 +159,9 @@ class Pipeline:
         groups = [images] if recipe.batching == "fast" else [images[k : k + 1] for k in images]
         course = _Course(
             stop=stop, images=recipe.batch, steps=len(plan.steps), surroundings=self._versions | surroundings(model),
-            made_with=lambda: hashes_of(models, recipe.model) | loras.made_with() | words.made_with(),
+            made_with=lambda: (
+                {"memory": model.residency.level} | hashes_of(models, recipe.model) | loras.made_with() | words.made_with()
+            ),
         )  # fmt: skip
         latent = self._initial(model, plan.recipe)
         for group in groups:
@@ -227,6 +233,17 @@ class Pipeline:
         )  # fmt: skip
 
     @property
+    def memory(self) -> str:
+        """The memory level that models are given: auto, the first that fits, or one of core.models.residency.LEVELS."""
+        return self._models.level
+
+    @memory.setter
+    def memory(self, level: str) -> None:
+        """Holds from the next run on: its models are read again where they were given another level. Raises UnknownName, ModelError."""
+        check_level(level, self.device)
+        self._models.level = level
+
+    @property
     def residency(self) -> Residency | None:
         """Which components of the model in memory stay there, and why; None while there is no model."""
         return None if self._main is None else self._models.residency(self._main)
@@ -234,7 +251,10 @@ class Pipeline:
     def differs(self, made_with: Mapping[str, str]) -> tuple[str, ...]:
         """What decides the bits and is not the same here as where a picture was made: names such as torch, device."""
         here = self._versions | ({} if self._main is None else surroundings(self._main))
-        return tuple(name for name, value in here.items() if made_with.get(name, value) != value)
+        others = tuple(name for name, value in here.items() if made_with.get(name, value) != value)
+        if self._main is not None and "memory" in made_with and self._main.storage != storage_of(made_with["memory"]):
+            return (*others, "memory")
+        return others
 
     def preview(self, denoised: Tensor) -> Image.Image:
         """A small RGB picture of a `StepDone.denoised` [1, C, h, w] of the model that ran last."""
@@ -281,7 +301,7 @@ class Pipeline:
             yield from self._known(denoiser, course, keys[:reused])
             yield from self._step_events(denoiser, course, keys, reused, state)
         done, stopped = reused, False
-        running = denoiser.run(state, reused)
+        running, storage = denoiser.run(state, reused), denoiser.storage
         while done < len(keys):
             step_began = time.perf_counter()
             try:
@@ -290,6 +310,11 @@ class Pipeline:
                 stopped = True
                 break
             course.ran, course.stepping = course.ran + 1, course.stepping + time.perf_counter() - step_began
+            if denoiser.storage != storage:  # memory ran out in this step: it and what follows are another model's
+                keys, storage = denoiser.keys(repr(course.surroundings), keys[:done]), denoiser.storage
+                course.rounded_at = done
+                if self.kept is not None:
+                    self.kept.begin(new_run(denoiser, keys))
             self.trajectories.put(keys[done], kept_step(denoiser, step, state))
             done += 1
             yield from self._step_events(denoiser, course, keys, done, state)
@@ -338,6 +363,7 @@ class Pipeline:
             **course.surroundings,
             **course.made_with(),
             **({} if stopped_at is None else {"stopped_at_step": str(stopped_at)}),
+            **({} if course.rounded_at is None else {"rounded_from_step": str(course.rounded_at)}),
         }
         for place, image in enumerate(denoiser.images):
             yield Decoding(image=image, images=course.images)

@@ -69,11 +69,13 @@ def load(
     downloads: bool = True,
     progress: Progress = silent,
     configs: Path | None = None,
+    memory: str = "auto",
 ) -> LoadedModel:
     """A model of the library in memory, ready to run. `vae`: another one than its own.
 
     dtype: of denoiser and text encoders, None for the device's usual one. downloads: what only the hub has may be fetched.
-    configs: for a single file of unusual sizes, a folder like core/families/configs/sd15. Raises ModelError.
+    configs: for a single file of unusual sizes, a folder like core/families/configs/sd15. memory: a level of `residency`.
+    Raises ModelError, UnknownName.
     """
     if entry.kind == "hub":
         entry = fetched(entry, downloads, progress)
@@ -84,7 +86,7 @@ def load(
         parts = loader.with_vae(parts, vae.path)
     decoder = vae.path if vae else entry.parts["vae"].path if entry.parts else None
     files = entry.path, None if decoder == entry.path else decoder
-    model = MODELS[family.name](family, parts, device, entry.prediction or family.prediction, hashes, files)
+    model = MODELS[family.name](family, parts, device, entry.prediction or family.prediction, hashes, files, memory)
     progress(f"Reading {entry.id}", 1.0)
     return model
 

@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from core.models.embedding import Embedding
-from core.models.memory import Memory, Residency
+from core.models.memory import Memory
 from core.models.patch import Key, Patch
+from core.models.residency import Residency
 from core.sampling.model_sampling import ModelSampling
 
 
@@ -161,6 +162,11 @@ class LoadedModel(Protocol):
     @property
     def residency(self) -> Residency:
         """Which components stay in memory, and why."""
+        ...
+
+    @property
+    def storage(self) -> str:
+        """How the denoiser's weights are kept, where that changes bits, for step keys: "" or "fp8"."""
         ...
 
     def hashes(self) -> dict[str, str]:

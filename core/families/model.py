@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from core.errors import OutOfMemory
 from core.families.base import Conditioning, Defaults, LatentFormat, TextRequest
-from core.models import vae
+from core.models import float8, vae
 from core.models.hashes import Hashes, stamp
 from core.models.loader import DenoiserPart, Parts, TextPart
-from core.models.memory import Memory, Residency, Sentence, choose, is_out_of_memory
+from core.models.memory import BitsChanged, Memory, NoRoom, free_bytes, is_out_of_memory
 from core.models.patch import Key, Patch, Patched, key_of
-from core.models.weights import byte_size
+from core.models.residency import Needs, Residency, Sentence, choose
 from core.sampling.model_sampling import ModelSampling
 
 Done = TypeVar("Done")
@@ -67,6 +67,7 @@ class Model:
         prediction: str | None,
         hashes: Hashes | None,
         files: tuple[Path, Path | None],
+        memory: str = "auto",
     ) -> None:
         self.family = family
         self.device, self.prediction = device, prediction
@@ -83,11 +84,13 @@ class Model:
         )
         texts = nn.ModuleList(parts.encoders)
         turns = {"text_encoder": texts, "denoiser": parts.denoiser, "vae": parts.vae}
-        sizes = {name: byte_size(part) for name, part in turns.items()}
-        self.memory = Memory(turns, device, choose(sizes, device, family.working_bytes), family.working_bytes)
+        residency = choose(Needs(turns, family.working_bytes), device, free_bytes(device), memory)
+        self.memory = Memory(turns, device, residency, family.working_bytes)
         encoders = {text.name: encoder for text, encoder in zip(family.texts, parts.encoders, strict=True)}
         self.components: Mapping[str, nn.Module] = {"denoiser": parts.denoiser, **encoders}
-        self._denoiser, self._encoders = Patched({"denoiser": parts.denoiser}), Patched(encoders)
+        self._denoiser, self._encoders = Patched({"denoiser": parts.denoiser}, device), Patched(encoders, device)
+        if residency.storage:
+            self._round()
         self._tiled_from: int | None = None  # latent cells from which a decode in one piece does not fit
         self.latent_format = latent_format(self._vae.config)
         self.defaults = family.own_defaults(self._net.config, self._vae.config)
@@ -120,12 +123,16 @@ class Model:
         if key in self._texts:
             self._texts.move_to_end(key)
         else:
-            with self.memory.use("text_encoder"):
-                self._encoders.set(request.patches)
-                self._texts[key] = self._encode(request)
+            self._texts[key] = self._with("text_encoder", partial(self._read_text, request))
             while sum(one.context.nbytes for one in self._texts.values()) > CACHE_BYTES and len(self._texts) > 1:
                 self._texts.popitem(last=False)
         return self._completed(self._texts[key], request)
+
+    def _read_text(self, request: TextRequest) -> Conditioning:
+        self.memory.settle("text_encoder")
+        self._encoders.set(request.patches)
+        with self.memory.use("text_encoder"):
+            return self._encode(request)
 
     def _encode(self, request: TextRequest) -> Conditioning:
         raise NotImplementedError
@@ -134,62 +141,82 @@ class Model:
         """With what the request tells besides the text."""
         return cond
 
+    @property
+    def storage(self) -> str:
+        """How the denoiser's weights are kept, where that changes bits: "" or "fp8"."""
+        return self.memory.residency.storage
+
     def patch(self, patches: Sequence[Patch]) -> None:
         if self.patch_key(patches) != self._denoiser.key:
-            # On the device always: a product on a GPU is rounded in another way than on a CPU.
-            self._denoising(partial(self._denoiser.set, patches))
+            self._with("denoiser", partial(self._patch, patches))
+
+    def _patch(self, patches: Sequence[Patch]) -> None:
+        self.memory.settle("denoiser")
+        self._denoiser.set(patches)
 
     def patch_key(self, patches: Sequence[Patch]) -> Key:
         return key_of(patches, self._denoiser.components)
 
     def forward(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
-        return self._denoising(partial(self._forward, x, timestep, cond))
+        return self._with("denoiser", partial(self._run, x, timestep, cond))
 
-    def _denoising(self, work: Callable[[], Done]) -> Done:
-        """Does work that needs the denoiser on the device; one level down, once more, if memory runs out."""
-        self.memory.bring("denoiser")
-        try:
-            return work()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if not self.memory.take_turns(keep="denoiser"):
-                raise OutOfMemory(
-                    "Memory ran out while denoising: choose a smaller size or a smaller batch."
-                ) from error
-        return work()
+    def _run(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
+        self.memory.bring("denoiser")  # and it stays there until another component needs the room
+        return self._forward(x, timestep, cond)
+
+    def _with(self, name: str, work: Callable[[], Done]) -> Done:
+        """Does work for which a component comes to the device; each time that memory runs out it is done again one level down."""
+        while True:
+            try:
+                return work()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                storage = self.storage
+                if not self.memory.lower(name):
+                    raise self.memory.too_large(name) if isinstance(error, NoRoom) else too_much(name) from error
+            if self.storage != storage:  # outside of `except`: a traceback would hold on to the tensors of what failed
+                self._round()
+                raise BitsChanged
+
+    def _round(self) -> None:
+        """Keeps the denoiser's weights in 8 bits from now on: what is rounded are the clean ones, at home."""
+        self._denoiser.set(())
+        layers = float8.keep(self._net, self.dtype)
+        self._denoiser.stand_ins = {("denoiser", name): layer for name, layer in layers.items()}
 
     def _forward(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
         raise NotImplementedError
 
     def encode_image(self, image: Image.Image) -> Tensor:
-        with self.memory.use("vae"):
-            return vae.encode(self._vae, image)
+        return self._with("vae", partial(self._coded, partial(vae.encode, self._vae, image)))
 
     def decode(self, latent: Tensor, tiled: bool = False) -> Tensor:
         """A decode that runs out of memory is done again in tiles, and so are later ones of that size."""
         cells = latent.shape[-2] * latent.shape[-1]
-        if tiled or (self._tiled_from is not None and cells >= self._tiled_from):
-            return self._decode_tiled(latent)
-        try:
-            with self.memory.use("vae"):
-                return vae.decode(self._vae, latent)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        self._tiled_from = cells
-        self.memory.say(Sentence("Decoding at this size ran out of memory, so it is done in tiles."))
-        self.memory.take_turns()
-        return self._decode_tiled(latent)
+        if not tiled and (self._tiled_from is None or cells < self._tiled_from):
+            try:
+                return self._coded(partial(vae.decode, self._vae, latent))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._tiled_from = cells
+            self.memory.lower("vae")
+            self.memory.say(Sentence("Decoding at this size ran out of memory, so it is done in tiles."))
+        return self._with("vae", partial(self._coded, partial(vae.decode, self._vae, latent, tiled=True)))
 
-    def _decode_tiled(self, latent: Tensor) -> Tensor:
-        try:
-            with self.memory.use("vae"):
-                return vae.decode(self._vae, latent, tiled=True)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemory("Memory ran out while decoding, even in tiles: choose a smaller size.") from error
+    def _coded(self, work: Callable[[], Tensor]) -> Tensor:
+        with self.memory.use("vae"):
+            return work()
+
+
+def too_much(name: str) -> OutOfMemory:
+    """That a component is on the device, and what it works on does not fit beside it."""
+    if name == "denoiser":
+        return OutOfMemory("Memory ran out while denoising: choose a smaller size or a smaller batch.")
+    if name == "vae":
+        return OutOfMemory("Memory ran out between latent and picture, even in tiles: choose a smaller size.")
+    return OutOfMemory("Memory ran out while the prompt was read: close what else uses the GPU.")
 
 
 def latent_format(config: Mapping[str, Any]) -> LatentFormat:

@@ -1,39 +1,29 @@
-"""Where a model's components are: all on the device, or one after the other. What was chosen can be said in a sentence."""
+"""The components of models on the device: who is there, who comes, who steps aside."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from core.errors import OutOfMemory, UnknownName
+from core.models.residency import GB, Needs, Residency, Sentence, below
+from core.models.streaming import Streamed, lane_to
 from core.models.weights import byte_size
 
-GB = 1e9
-TITLES = {"text_encoder": "text encoder", "denoiser": "denoiser", "vae": "VAE"}
+TITLES: Mapping[str, str] = MappingProxyType({"text_encoder": "text encoder", "denoiser": "denoiser", "vae": "VAE"})
+# The last level that helps a component: below it nothing changes for it.
+LOWEST: Mapping[str, str] = MappingProxyType({"text_encoder": "stream", "denoiser": "fp8", "vae": "swap"})
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """English with {names} for `values`, so that the UI can translate it."""
-
-    template: str
-    values: Mapping[str, object] = field(default_factory=dict[str, object])
-
-    def __str__(self) -> str:
-        return self.template.format(**self.values)
+class NoRoom(RuntimeError):
+    """A component that does not fit on the device. It is at home."""
 
 
-@dataclass(frozen=True)
-class Residency:
-    """What was chosen, and why."""
-
-    level: str  # resident or swap
-    sentences: tuple[Sentence, ...]
-
-    def __str__(self) -> str:
-        return " ".join(map(str, self.sentences))
+class BitsChanged(Exception):
+    """Memory ran out, and the weights are rounded from now on: what was computed since the last whole step does not count."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -77,29 +67,9 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out. The CPU's allocator has no error class of its own (torch 2.13): there only its text tells."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
-def choose(sizes: Mapping[str, int], device: torch.device, working: int) -> Residency:
-    """`sizes`: bytes of each component; `working`: bytes that a forward pass needs besides."""
-    needed, free = sum(sizes.values()) + working, free_bytes(device)
-    if device.type == "cpu":
-        weights = sum(sizes.values()) / GB
-        return _resident("The whole model stays in memory ({weights:.2f} GB): it runs on the CPU.", weights=weights)
-    if free is None:
-        return _resident("The whole model stays on the device ({needed:.1f} GB).", needed=needed / GB)
-    values = {"needed": needed / GB, "free": free / GB}
-    if needed <= free:
-        return _resident(
-            "The whole model stays on the GPU: it needs {needed:.1f} GB, {free:.1f} GB are free.", **values
-        )
-    turns = "Text encoder, denoiser and VAE take turns on the GPU: together they need {needed:.1f} GB, {free:.1f} GB are free."
-    return Residency("swap", (Sentence(turns, values),))
-
-
-def _resident(template: str, **values: object) -> Residency:
-    return Residency("resident", (Sentence(template, values),))
+    """Whether memory ran out. The allocators of CPU and MPS have no error class of their own (torch 2.13): there only the text tells."""
+    said = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+    return isinstance(error, torch.OutOfMemoryError | NoRoom) or any(words in str(error) for words in said)
 
 
 def share(memories: Sequence["Memory"], device: torch.device) -> Sentence | None:
@@ -122,12 +92,23 @@ class Memory:
     def __init__(
         self, parts: Mapping[str, nn.Module], device: torch.device, residency: Residency, working: int = 0
     ) -> None:
-        self._parts = dict(parts)
+        self._parts, self._needs = dict(parts), Needs(parts, working)
         self.device, self.residency = device, residency
-        self.needed = byte_size(self._parts) + working  # bytes, with what a forward pass takes besides the weights
         self._there: set[str] = set()
+        self._streamed: dict[str, Streamed] = {}
         self._neighbours: tuple[Memory, ...] = ()
         self._alone = False  # the neighbours leave the device when a component of this model comes
+
+    @property
+    def needed(self) -> int:
+        """Bytes that the model takes on the device, with what a forward pass needs besides the weights."""
+        return self._needs.at(self.residency)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights on the device now."""
+        streamed = {name: self._streamed[name].nbytes for name in self._there & self._streamed.keys()}
+        return sum(streamed.values()) + sum(byte_size(self._parts[name]) for name in self._there - streamed.keys())
 
     def share(self, neighbours: Sequence["Memory"], alone: bool) -> None:
         """The other models of a run, on the same device. alone: they do not fit there together."""
@@ -135,50 +116,63 @@ class Memory:
 
     @contextmanager
     def use(self, name: str) -> Generator[None]:
-        """The component is on the device inside the block; where turns are taken it steps aside afterwards."""
+        """The component is on the device inside the block, and steps aside afterwards unless all are resident."""
         self.bring(name)
         try:
             yield
         finally:
-            if self.residency.level == "swap":
+            if self.residency.level != "resident":
                 self._park(name)
 
     def bring(self, name: str) -> None:
-        """Puts a component on the device, others aside first where turns are taken. Costs nothing when it is there."""
+        """Puts a component on the device, others aside first where turns are taken. Costs nothing when it is there. Raises NoRoom."""
         if name in self._there:
             return
         if self._alone:
             self._clear()
-        if self.residency.level == "swap":
+        if self.residency.level != "resident":
             self.release()
         try:
-            self._move(name, self.device)
-        except torch.OutOfMemoryError as error:
+            if self.residency.streams(name):
+                self._stream_of(name).bring()
+            else:
+                self._move(name, self.device)
+        except RuntimeError as error:
             self._park(name)  # half of it may have moved
-            if self.take_turns():
-                self.bring(name)
-                return
-            size = byte_size(self._parts[name]) / GB
-            raise OutOfMemory(
-                "The {part} needs {size:.1f} GB on the GPU, which are not free: close what else uses the GPU.",
-                part=TITLES[name],
-                size=size,
-            ) from error
+            if not is_out_of_memory(error):
+                raise
+            raise NoRoom(name) from error
         self._there.add(name)
 
-    def take_turns(self, keep: str | None = None) -> bool:
-        """One level down after memory ran out: all but `keep` leave the device. False where that is done already."""
+    def settle(self, name: str) -> None:
+        """Makes a component's weights fit to be changed: on the device, or at home where what is on the device are copies."""
+        if not self.residency.streams(name):
+            self.bring(name)
+        elif name in self._there:
+            self._park(name)
+
+    def lower(self, name: str) -> bool:
+        """One level down after memory ran out for a component, which may stay. False where no level is left that helps it."""
         if self._neighbours and not self._alone:
             self._alone = True
             self._clear()
             return True
-        if self.residency.level == "swap" or self.device.type == "cpu":
+        lower = below(self.residency, self.device, LOWEST[name])
+        if lower is None:
             return False
-        said = Sentence("Memory ran out, so text encoder, denoiser and VAE take turns on the GPU from now on.")
-        self.residency = Residency("swap", (said,))
-        for name in self._there - {keep}:
-            self._park(name)
+        for there in tuple(self._there):
+            if there != name or lower.streams(there) or lower.storage != self.residency.storage:
+                self._park(there)
+        self.residency = lower
         return True
+
+    def too_large(self, name: str) -> OutOfMemory:
+        """That a component does not even come to the device."""
+        return OutOfMemory(
+            "The {part} needs {size:.1f} GB on the GPU, which are not free: close what else uses the GPU.",
+            part=TITLES[name],
+            size=self._needs.of(name, self.residency) / GB,
+        )
 
     def say(self, sentence: Sentence) -> None:
         """Adds to what the residency tells, once."""
@@ -194,9 +188,17 @@ class Memory:
         for neighbour in self._neighbours:
             neighbour.release()
 
+    def _stream_of(self, name: str) -> Streamed:
+        if name not in self._streamed:
+            self._streamed[name] = Streamed(self._parts[name], lane_to(self.device))
+        return self._streamed[name]
+
     def _park(self, name: str) -> None:
         self._there.discard(name)
-        self._move(name, torch.device("cpu"))
+        if self.residency.streams(name):
+            self._stream_of(name).release()
+        else:
+            self._move(name, torch.device("cpu"))
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -4,6 +4,8 @@
 
 Always in one pass from a clean copy, in float32, with one rounding to the weights' own dtype. So what comes out depends on the patches
 alone, never on what was on the weights before, and taking them off gives the clean weights back bit for bit.
+
+Weights that are kept in 8 bits are never written to: what stands in for such a layer is told its changes, and computes them itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,18 @@ class Delta(Protocol):
 
     def apply(self, weight: Tensor, strength: float) -> Tensor:
         """weight: float32, not to be written to; returns the changed one, float32 and of the same shape and device."""
+        ...
+
+
+Change = tuple[Delta, float]
+"""A delta and its strength."""
+
+
+class StandIn(Protocol):
+    """What computes a layer whose weight is not to be written to."""
+
+    def carry(self, changes: Sequence[Change]) -> None:
+        """Exactly these changes from now on, in order."""
         ...
 
 
@@ -47,10 +61,14 @@ def key_of(patches: Sequence[Patch], components: Mapping[str, object]) -> Key:
 
 
 class Patched:
-    """The weights of some components, and the patches that are on them. Owns the clean copies of what they touch, on the CPU."""
+    """The weights of some components, and the patches that are on them. Owns the clean copies of what they touch, on the CPU.
 
-    def __init__(self, components: Mapping[str, nn.Module]) -> None:
-        self.components = components
+    device: where patches are computed, wherever the weights are: a product on a GPU is rounded in another way than on a CPU.
+    """
+
+    def __init__(self, components: Mapping[str, nn.Module], device: torch.device | None = None) -> None:
+        self.components, self._device = components, device
+        self.stand_ins: Mapping[Place, StandIn] = {}  # of weights that are not written to; to be set while no patch is on
         self.key: Key = ()
         self._clean: dict[Place, Tensor] = {}
 
@@ -85,22 +103,28 @@ class Patched:
 
     def _change(self, places: Sequence[Place], patches: Sequence[Patch]) -> None:
         """Patches these places from clean, and makes all others clean."""
+        for place, layer in self.stand_ins.items():
+            layer.carry(self._changes(place, patches))
         for place in places:
+            if place in self.stand_ins:
+                continue
             weight = self._weight(place)
             if place not in self._clean:
                 self._clean[place] = weight.detach().to("cpu", copy=True)
-            weight.copy_(self._patched(place, weight.device, patches))
+            weight.copy_(self._patched(place, self._device or weight.device, patches))
         for place in self._clean.keys() - set(places):
             self._weight(place).copy_(self._clean[place])
             del self._clean[place]
 
     def _patched(self, place: Place, device: torch.device, patches: Sequence[Patch]) -> Tensor:
-        component, name = place
         value = self._clean[place].to(device, torch.float32)
-        for patch in patches:
-            for delta in patch.deltas.get(component, {}).get(name, ()):
-                value = delta.apply(value, patch.strength)
+        for delta, strength in self._changes(place, patches):
+            value = delta.apply(value, strength)
         return value
+
+    def _changes(self, place: Place, patches: Sequence[Patch]) -> list[Change]:
+        component, name = place
+        return [(delta, patch.strength) for patch in patches for delta in patch.deltas.get(component, {}).get(name, ())]
 
     def _weight(self, place: Place) -> Tensor:
         component, name = place

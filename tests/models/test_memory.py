@@ -1,14 +1,19 @@
-"""Residency: what is chosen and said, who is on the device when, and what happens when memory runs out."""
+"""Memory: which level is chosen and said, who is on the device when, and what happens when memory runs out."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from core.errors import OutOfMemory, UnknownName
-from core.models.memory import Memory, Residency, choose, free_bytes, is_out_of_memory, pick_device, pick_dtype, share
+from core.errors import ModelError, UnknownName
+from core.models.memory import Memory, NoRoom, free_bytes, is_out_of_memory, pick_device, pick_dtype, share
+from core.models.residency import LEVELS, Needs, Residency, below, choose
 
-GPU = torch.device("cuda", 0)
-SIZES = {"text_encoder": 1_000_000_000, "denoiser": 5_000_000_000, "vae": 300_000_000}
+CPU, GPU, MPS = torch.device("cpu"), torch.device("cuda", 0), torch.device("mps")
+SIZES = ("text_encoder", "denoiser", "vae")
+GB = 1_000_000_000
 
 
 class Part(nn.Module):
@@ -28,19 +33,90 @@ class Part(nn.Module):
 
 def memory(level: str) -> tuple[Memory, dict[str, Part]]:
     parts = {name: Part() for name in SIZES}
-    return Memory(parts, GPU, Residency(level, ())), parts
+    return Memory(parts, GPU, Residency(level)), parts
 
 
-def test_choice_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (
-        str(choose(SIZES, torch.device("cpu"), 0)) == "The whole model stays in memory (6.30 GB): it runs on the CPU."
-    )
-    monkeypatch.setattr("core.models.memory.free_bytes", lambda device: 8_000_000_000)
-    whole = choose(SIZES, GPU, 1_000_000_000)
-    assert whole.level == "resident"
-    assert str(whole) == "The whole model stays on the GPU: it needs 7.3 GB, 8.0 GB are free."
-    turns = choose(SIZES, GPU, 2_000_000_000)
-    assert turns.level == "swap" and "take turns on the GPU: together they need 8.3 GB, 8.0 GB are free." in str(turns)
+def linear(gigabytes: float) -> nn.Module:
+    """A layer of a size, in float16, without any memory."""
+    return nn.Linear(1000, round(gigabytes * GB / 2000), bias=False, dtype=torch.float16, device="meta")
+
+
+def network(blocks: int, each: float, beside: float) -> nn.Module:
+    """Blocks in a list, and a layer before them; in gigabytes."""
+    net = nn.Module()
+    net.embed, net.blocks = linear(beside), nn.ModuleList(linear(each) for _ in range(blocks))
+    return net
+
+
+@pytest.fixture(scope="module")
+def needs() -> Needs:
+    """Z-Image's proportions: a text encoder of 7.4 + 0.6 GB, a denoiser of 11.2 + 0.8, a VAE of 0.2; 2 GB of work."""
+    texts = nn.ModuleList([network(37, 0.2, 0.6)])
+    parts: Mapping[str, Any] = {"text_encoder": texts, "denoiser": network(28, 0.4, 0.8), "vae": linear(0.2)}
+    return Needs(parts, 2 * GB)
+
+
+@pytest.mark.parametrize(
+    ("free", "level", "peak", "said"),
+    [
+        (24, "resident", 22.2, "stays on the GPU: it needs 22.2 GB, 24.0 GB are free."),
+        (16, "swap", 14.0, "take turns on the GPU: together they need 22.2 GB, 16.0 GB are free."),
+        (8, "stream", 3.6, "block by block, which takes longer: in one piece the larger needs 14.0 GB, 8.0 GB are free."),
+        (3.4, "fp8", 3.2, "in 8 bits, which changes pictures a little: even block by block it needs 3.6 GB, 3.4 GB are free."),
+        (1, "fp8", 3.2, "even block by block it needs 3.6 GB, 1.0 GB are free."),
+    ],
+)  # fmt: skip
+def test_the_first_level_that_fits(needs: Needs, free: float, level: str, peak: float, said: str) -> None:
+    """8, 16 and 24 GB cards. Down to the last level, what it needs at its peak is within what is free."""
+    found = choose(needs, GPU, round(free * GB))
+    assert found.level == level and said in str(found)
+    assert needs.at(found) / GB == pytest.approx(peak, abs=0.01)
+
+
+def test_in_8_bits_the_denoiser_is_there_in_one_piece_where_it_fits(needs: Needs) -> None:
+    """Half of 11.2 GB in blocks, 0.8 beside them as they are, 2 to work: 8.4 GB."""
+    whole, parts = choose(needs, GPU, 9 * GB, "fp8"), choose(needs, GPU, 8 * GB, "fp8")
+    assert whole.whole and needs.at(whole) / GB == pytest.approx(8.4, abs=0.05) and not whole.streams("denoiser")
+    assert parts.streams("denoiser") and parts.streams("text_encoder") and not parts.streams("vae")
+
+
+def test_where_free_memory_is_not_known(needs: Needs) -> None:
+    assert str(choose(needs, CPU, None)) == "The whole model stays in memory (20.20 GB): it runs on the CPU."
+    assert str(choose(needs, MPS, None)) == "The whole model stays on the device (22.2 GB)."
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("device", [CPU, GPU])
+def test_a_setting_is_obeyed_and_said(needs: Needs, level: str, device: torch.device) -> None:
+    found = choose(needs, device, 8 * GB, level)
+    assert found.level == level and "as the memory setting says" in str(found)
+
+
+def test_settings_that_are_refused(needs: Needs) -> None:
+    with pytest.raises(UnknownName, match="Unknown memory level 'low': choose one of auto, resident, swap, stream, fp8"):
+        choose(needs, GPU, None, "low")
+    with pytest.raises(ModelError, match="cannot hold weights in 8 bits"):
+        choose(needs, MPS, None, "fp8")
+
+
+def test_every_way_down() -> None:
+    """Each device goes as far as it helps, and each component too."""
+
+    def way(device: torch.device, lowest: str) -> list[tuple[str, bool]]:
+        at: Residency | None = Residency("resident")
+        steps: list[tuple[str, bool]] = []
+        while at is not None:
+            steps.append((at.level, at.whole))
+            at = below(at, device, lowest)
+        return steps
+
+    assert way(GPU, "fp8") == [("resident", True), ("swap", True), ("stream", True), ("fp8", False)]
+    assert way(GPU, "stream") == [("resident", True), ("swap", True), ("stream", True)]
+    assert way(MPS, "fp8") == [("resident", True), ("swap", True), ("stream", True)]
+    assert way(CPU, "fp8") == [("resident", True)]
+    said = below(Residency("fp8"), GPU, "fp8")
+    assert said is not None and not said.whole and below(said, GPU, "fp8") is None
+    assert below(Residency("fp8"), GPU, "stream") is None
 
 
 def test_swap_takes_turns() -> None:
@@ -67,32 +143,44 @@ def test_resident_stays() -> None:
     assert all(part.moves == ["cuda", "cpu"] for part in parts.values())
 
 
-def test_one_level_down_when_memory_runs_out() -> None:
+def test_one_level_down_the_others_leave() -> None:
     owner, parts = memory("resident")
     owner.bring("text_encoder")
     parts["denoiser"].room = False
-
-    def freed(device: torch.device) -> Part:
-        parts["denoiser"].room = True
-        return Part.to(parts["text_encoder"], device)
-
-    parts["text_encoder"].to = freed  # type: ignore[method-assign]
+    with pytest.raises(NoRoom):
+        owner.bring("denoiser")
+    assert parts["denoiser"].moves == ["cpu"]  # what had moved already is back
+    assert owner.lower("denoiser") and owner.residency.level == "swap" and "Memory ran out" in str(owner.residency)
+    assert parts["text_encoder"].moves == ["cuda", "cpu"]
+    parts["denoiser"].room = True
     owner.bring("denoiser")
-    assert owner.residency.level == "swap" and "Memory ran out" in str(owner.residency)
-    assert parts["text_encoder"].moves == ["cuda", "cpu"] and parts["denoiser"].moves[-1] == "cuda"
+    assert parts["denoiser"].moves == ["cpu", "cuda"]
+
+
+def test_one_level_down_the_component_at_work_may_stay() -> None:
+    owner, parts = memory("resident")
+    owner.bring("vae")
+    owner.bring("denoiser")
+    assert owner.lower("denoiser")
+    assert parts["denoiser"].moves == ["cuda"] and parts["vae"].moves == ["cuda", "cpu"]
+    assert owner.lower("denoiser") and owner.residency.level == "stream"
+    assert parts["denoiser"].moves == ["cuda", "cpu"]
 
 
 def test_nothing_left_to_try() -> None:
     owner, parts = memory("swap")
     parts["vae"].room = False
-    with pytest.raises(OutOfMemory, match=r"The VAE needs 0.0 GB on the GPU, which are not free"):
+    with pytest.raises(NoRoom):
         owner.bring("vae")
-    assert parts["vae"].moves == ["cpu"]
+    assert parts["vae"].moves == ["cpu"] and not owner.lower("vae")
+    assert str(owner.too_large("vae")) == (
+        "The VAE needs 0.0 GB on the GPU, which are not free: close what else uses the GPU."
+    )
 
 
 def test_moved_weights_can_be_changed_outside_inference_mode() -> None:
     part = nn.Linear(2, 2)
-    owner = Memory({"denoiser": part}, torch.device("meta"), Residency("resident", ()))
+    owner = Memory({"denoiser": part}, torch.device("meta"), Residency("resident"))
     with torch.inference_mode():
         owner.bring("denoiser")
     assert not part.weight.is_inference()
@@ -104,6 +192,7 @@ def test_out_of_memory_is_told_from_bugs() -> None:
     with pytest.raises(RuntimeError) as bug:
         torch.zeros(2) @ torch.zeros(3)
     assert is_out_of_memory(full.value) and is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, …)"))
     assert not is_out_of_memory(bug.value)
 
 
@@ -120,7 +209,7 @@ def test_an_unknown_device_is_a_sentence() -> None:
 
 
 def test_models_of_a_run_take_turns_where_they_do_not_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.models.memory.byte_size", lambda parts: 6_300_000_000)
+    monkeypatch.setattr("core.models.residency.byte_size", lambda part: 2_100_000_000)
     (one, first), (two, second) = memory("resident"), memory("resident")
     monkeypatch.setattr("core.models.memory.free_bytes", lambda device: 13_000_000_000)
     assert share([one, two], GPU) is None
@@ -142,6 +231,6 @@ def test_the_other_model_leaves_when_memory_runs_out() -> None:
     two.share([one], alone=False)
     one.bring("denoiser")
     two.bring("denoiser")
-    assert two.take_turns(keep="denoiser") and first["denoiser"].moves == ["cuda", "cpu"]
+    assert two.lower("denoiser") and first["denoiser"].moves == ["cuda", "cpu"]
     assert second["denoiser"].moves == ["cuda"] and two.residency.level == "resident"
-    assert two.take_turns(keep="denoiser") and two.residency.level == "swap"
+    assert two.lower("denoiser") and two.residency.level == "swap"

@@ -39,6 +39,7 @@ class ToyModel:
 
     kind: Kind
     calls: list[int] = field(default_factory=list)
+    storage: str = ""
 
     @property
     def latent_format(self) -> LatentFormat:

@@ -1,0 +1,136 @@
+"""Blocks that come to the device one after the other: the same bits, no more there at once than was said, everything home again."""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.models.streaming import Straight, Streamed, blocks_of, streamed_bytes, tensors_of
+from core.models.weights import byte_size
+
+CPU = torch.device("cpu")
+
+
+class Counting:
+    """A lane that knows how many bytes of its copies are alive, and the most there ever were."""
+
+    def __init__(self, ahead: bool, room: float = float("inf")) -> None:
+        self.ahead, self._straight = ahead, Straight(CPU)
+        self.room, self.alive, self.peak = room, 0, 0
+
+    def copy(self, homes: Sequence[Tensor]) -> tuple[list[Tensor], Any]:
+        if self.alive + sum(home.nbytes for home in homes) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        copies, token = self._straight.copy(homes)
+        for one in copies:
+            self.alive += one.nbytes
+            weakref.finalize(one.untyped_storage(), self._gone, one.nbytes)
+        self.peak = max(self.peak, self.alive)
+        return copies, token
+
+    def _gone(self, nbytes: int) -> None:
+        self.alive -= nbytes
+
+    def await_copy(self, token: Any) -> None: ...
+    def ran(self) -> Any: ...
+    def await_run(self, token: Any) -> None: ...
+
+
+class Net(nn.Module):
+    """Four blocks run in another order than they stand in, one of them larger, and what is no block: 6 x 6 matrices of 144 bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.Linear(6, 6, bias=False)
+        self.blocks = nn.ModuleList([nn.Linear(6, 6, bias=False) for _ in range(3)])
+        self.middle = nn.Module()
+        self.middle.parts = nn.ModuleList([nn.Sequential(nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False))])
+        self.register_buffer("shift", torch.randn(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.before(x) + self.shift
+        for block in (self.blocks[2], self.blocks[0], self.middle.parts[0], self.blocks[1]):
+            x = block(x).tanh()
+        return x
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    torch.manual_seed(0)
+    made = Net().requires_grad_(False)
+    with torch.inference_mode():
+        yield made
+
+
+def test_blocks_are_what_lists_hold(net: Net) -> None:
+    assert blocks_of(net) == [*net.blocks, net.middle.parts[0]]
+    assert blocks_of(net, most=200) == [*net.blocks, *net.middle.parts[0]]  # the larger one taken apart
+    assert blocks_of(nn.ModuleList([net, nn.Linear(2, 2)])) == blocks_of(net)  # several modules are no blocks
+    assert streamed_bytes(net) == 144 + 24 + 288 + 144
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_same_bits_and_no_more_there_than_was_said(net: Net, ahead: bool) -> None:
+    """Copies that run ahead hold two blocks, else it is one; the third pass knows the order of the second."""
+    x = torch.randn(2, 6)
+    wanted, homes = net(x), [tensor.data_ptr() for tensor in tensors_of(net)]
+    lane = Counting(ahead)
+    streamed = Streamed(net, lane)
+    assert streamed.nbytes == 0
+    streamed.bring()
+    assert streamed.nbytes == lane.alive == 144 + 24
+    for _ in range(3):
+        assert torch.equal(net(x), wanted)
+    assert lane.peak == (streamed_bytes(net) if ahead else 144 + 24 + 288)
+    assert streamed.nbytes == lane.alive
+    streamed.release()
+    assert streamed.nbytes == lane.alive == 0
+    assert [tensor.data_ptr() for tensor in tensors_of(net)] == homes
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks_of(net))
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_error_in_the_middle_leaves_everything_at_home(net: Net, ahead: bool) -> None:
+    x = torch.randn(2, 6)
+    wanted, lane = net(x), Counting(ahead, room=144 + 24 + 150)  # the larger block has no room
+    streamed = Streamed(net, lane)
+    streamed.bring()
+    with pytest.raises(torch.OutOfMemoryError):
+        net(x)
+    streamed.release()
+    assert lane.alive == 0 and torch.equal(net(x), wanted)
+
+
+def test_no_room_even_for_what_stays(net: Net) -> None:
+    wanted = [tensor.clone() for tensor in tensors_of(net)]
+    streamed = Streamed(net, Counting(False, room=100))
+    with pytest.raises(torch.OutOfMemoryError):
+        streamed.bring()
+    streamed.release()
+    assert all(torch.equal(a, b) for a, b in zip(tensors_of(net), wanted, strict=True))
+
+
+def test_what_two_blocks_share_stays(net: Net) -> None:
+    net.blocks[1].weight = net.blocks[0].weight
+    x, lane = torch.randn(2, 6), Counting(True)
+    wanted, streamed = net(x), Streamed(net, lane)
+    streamed.bring()
+    assert lane.alive == 2 * 144 + 24 and torch.equal(net(x), wanted)
+    streamed.release()
+    assert net.blocks[1].weight is net.blocks[0].weight and torch.equal(net(x), wanted)
+
+
+def test_weights_changed_at_home_are_what_runs_next(net: Net) -> None:
+    x, streamed = torch.randn(2, 6), Streamed(net, Straight(CPU))
+    streamed.bring()
+    before = net(x)
+    streamed.release()
+    with torch.inference_mode(False):
+        net.blocks[0].weight.mul_(2)
+    wanted = net(x)
+    streamed.bring()
+    assert torch.equal(net(x), wanted) and not torch.equal(wanted, before)
+    assert byte_size(net) == 6 * 144 + 24
