@@ -107,7 +107,7 @@ class Downloads:
         except UserError as error:
             self._tell(state="failed", speed=0.0, error=error)
         else:
-            self._tell(state="done", speed=0.0)
+            self._tell(state="done", speed=0.0, done=self._progress.total if self._progress else 0)
 
     def _fetch(self, files: Sequence[Remote], before: int) -> None:
         """before: bytes of the files that are whole."""
