@@ -27,6 +27,11 @@ class Variety:
     pictures: VarietyPictures
     presets: Presets
 
+    @property
+    def stage(self) -> VarietyPictures:
+        """Where other tabs have a stage."""
+        return self.pictures
+
 
 def build(first: dict[str, Any], presets: Iterable[str]) -> Variety:
     """The tab with its first values."""

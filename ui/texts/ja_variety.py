@@ -1,5 +1,7 @@
 """日本語：バリエーションタブ。"""
 
+# ruff: noqa: E501  (one pair a line)
+
 from collections.abc import Mapping
 from types import MappingProxyType
 

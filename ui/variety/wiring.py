@@ -39,4 +39,4 @@ def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState,
     )  # fmt: skip
     chosen = gr.State(model)
     changed = form.controls["model"].input(varying.other_model, [chosen, *form.inputs], [*form.inputs, chosen], **NOW)
-    wires.kept_by(changed, form, kept)
+    wires.kept_by(changed.then(varying.asked, form.inputs, desk.ask, **NOW), form, kept)
