@@ -46,21 +46,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         words = self.path.split("?")[0].strip("/").split("/")
         if words[:2] == ["api", "models"]:
-            self._about("/".join(words[2:4]), words[4:])
+            self._about("/".join(words[2:4]))
         elif len(words) > 4 and words[2] == "resolve":
             self._file("/".join(words[:2]), "/".join(words[4:]), body=body)
         else:
             self._short(404, b"")
 
-    def _about(self, repository: str, rest: list[str]) -> None:
+    def _about(self, repository: str) -> None:
         files = self.hub.files.get(repository)
         if files is None:
             self._short(404, b"", {"X-Error-Code": "RepoNotFound"})
-        elif rest[:1] == ["tree"]:
-            tree = [{"type": "file", "path": n, "size": len(c), "oid": hashlib.sha1(c).hexdigest()} for n, c in files.items()]
-            self._short(200, json.dumps(tree).encode())
         else:
-            siblings = [{"rfilename": name} for name in files]
+            siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
             self._short(200, json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode())
 
     def _file(self, repository: str, path: str, *, body: bool) -> None:

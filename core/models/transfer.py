@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def came(remote: Remote, root: Path) -> int:
     return max((path.stat().st_size for path in parts_folder(root).glob(f"{_stem(remote)}.*.part")), default=0)
 
 
-def fetch(remote: Remote, root: Path, moved: Moved, checking: Callable[[], None]) -> None:
+def fetch(remote: Remote, root: Path, moved: Moved, checking: Callable[[], None] = lambda: None) -> None:
     """Brings a file into its folder. Raises MissingPart, Refused, DamagedFile, StorageError."""
     with _refusals(remote, root):
         source = locate(remote)
@@ -63,6 +63,8 @@ def fetch(remote: Remote, root: Path, moved: Moved, checking: Callable[[], None]
         home = remote.home(root)
         home.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, home)
+        with suppress(OSError):  # others are in the making
+            part.parent.rmdir()
 
 
 def locate(remote: Remote) -> Source:

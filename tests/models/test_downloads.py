@@ -65,7 +65,7 @@ def test_a_file_comes_into_its_folder(far: Hub, tmp_path: Path) -> None:
     transfer.fetch(LARGE, tmp_path, seen.append, quiet)
     assert (tmp_path / "vae" / "ae.safetensors").read_bytes() == CONTENT
     assert seen[-1] == len(CONTENT) and seen == sorted(seen)
-    assert not list(transfer.parts_folder(tmp_path).iterdir())
+    assert not transfer.parts_folder(tmp_path).exists()
     assert LARGE.here(tmp_path) and transfer.came(LARGE, tmp_path) == 0
 
 
@@ -178,6 +178,35 @@ def test_a_connection_that_breaks_for_good(
     downloads.start("tiny")
     assert downloads.wait(30) and downloads.progress is not None and downloads.progress.state == "failed"
     assert transfer.came(LARGE, tmp_path) == 2 * MB
+
+
+def test_a_model_by_its_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, configurations and tokenizers, each once, whatever broke off; nothing that can run code, nothing outside."""
+    weights = {
+        "unet/diffusion_pytorch_model.safetensors": CONTENT,
+        "unet/config.json": b"{}",
+        "model_index.json": b"{}",
+    }
+    others = {
+        "unet/model.bin": b"x",
+        "evil.py": b"x",
+        "../unet/escape.json": b"x",
+        "unet/diffusion_pytorch_model.fp16.safetensors": b"x",
+    }
+    with serving(Hub(files={"maker/model": weights | others}, break_at=[2 * MB])) as served:
+        meet(served.address, monkeypatch)
+        shares: list[float] = []
+        fetch = {"downloads": True, "progress": lambda _, share: shares.append(share)}
+        folder = hub.fetch("maker/model", tmp_path / "model", **fetch)
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == weights.keys()
+        assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == CONTENT
+        assert served.bytes_of("unet/diffusion_pytorch_model.safetensors") == len(CONTENT)
+        assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares)
+        sent = len(served.sent)
+        hub.fetch("maker/model", tmp_path / "model", **fetch)
+        assert len(served.sent) == sent
+        with pytest.raises(MissingPart, match="There is no model maker/nothing"):
+            hub.fetch("maker/nothing", tmp_path / "nothing", **fetch)
 
 
 def test_the_catalogue() -> None:
