@@ -182,7 +182,8 @@ class Model:
     def _round(self) -> None:
         """Keeps the denoiser's weights in 8 bits from now on: what is rounded are the clean ones, at home."""
         self._denoiser.set(())
-        layers = float8.keep(self._net, self.dtype)
+        with torch.inference_mode(False):  # what is made in it could not be patched outside of it
+            layers = float8.keep(self._net, self.dtype)
         self._denoiser.stand_ins = {("denoiser", name): layer for name, layer in layers.items()}
 
     def _forward(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
