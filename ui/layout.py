@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import form, lora, session, split, texts, wires
+from ui import form, lora, session, split, texts, variety, wires
 from ui.browsing import Browsing
 from ui.components.panels import Header, Wall
 from ui.context import Context
@@ -17,6 +17,7 @@ from ui.sweep import Sweeping
 from ui.tabs import gallery, models, text2image
 from ui.tabs import lora as lora_tab
 from ui.tabs import split as split_tab
+from ui.tabs import variety as variety_tab
 from ui.tabs.models import Models
 from ui.tabs.text2image import Text2Image
 from ui.texts import label
@@ -29,7 +30,8 @@ KEPT = "() => { setTimeout(() => { stepwise.kept = true; }, 100); }"
 def build(context: Context) -> gr.Blocks:
     """The whole page, wired. Raises RecipeError for a broken preset."""
     served, presets = Served(), read_presets(context.presets)
-    making, browsing = Making(context, served, desks=3), Browsing(context, served)
+    varied = variety.Varied(context, served)
+    making, browsing = Making(context, served, desks=3, panels=[varied.shown]), Browsing(context, served)
     first, cut = form.first_values(context), split.first_values(context, presets)
     with gr.Blocks(
         title=texts.of("en")("page.title"), analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
@@ -43,6 +45,8 @@ def build(context: Context) -> gr.Blocks:
                 shelf = lora_tab.build(lora.first_values(context))
             with gr.Tab(label("tab.split"), id="split", elem_id="tab-split", render_children=True):
                 bench = split_tab.build(cut, split.experiments(context, presets))
+            with gr.Tab(label("tab.variety"), id="variety", elem_id="tab-variety", render_children=True):
+                starts = variety_tab.build(variety.first_values(context), presets_of(presets, "variety"))
             with gr.Tab(label("tab.models"), id="models", elem_id="tab-models") as models_tab:
                 library = models.build()
             with gr.Tab(label("tab.gallery"), id="gallery", elem_id="tab-gallery") as gallery_tab:
@@ -51,6 +55,8 @@ def build(context: Context) -> gr.Blocks:
         splitting = split.Splitting(context, bench, presets, making)
         shelving = lora.Shelf(context, shelf, making, served)
         shown = [part for desk in (studio, bench, shelf) for part in (desk.stage, desk.bar)] + [bench.sweep]
+        shown += [starts.bar, starts.pictures]
+        varying = variety.Varying(context, starts.form, presets, making, varied)
         for desk in (studio, bench, shelf):
             wires.making(desk.form, desk.bar, making, kept, shown)
             wires.keeping(desk.form, kept)
@@ -60,10 +66,12 @@ def build(context: Context) -> gr.Blocks:
         _wire_continuing(
             album, studio, bench, shelf, Continuing(context, splitting), splitting, making, kept, shown, tabs
         )
-        _wire_restoring(page, studio, bench, shelf, (opening, splitting, shelving), making, kept, shown)
+        _wire_restoring(page, studio, bench, shelf, (opening, splitting, shelving), making, kept, shown, starts, varying)
         _wire_opening(studio, opening, kept, first["model"])
         split.wire(bench, splitting, kept, cut["model"])
         lora.wire(shelf, shelving, shelf_tab, kept)
+        variety.wire(starts, varying, making, kept, shown, first["model"])
+        _wire_variety(starts, bench, splitting, kept, tabs)
         _wire_lora_sweeps(shelf, shelving, making, kept, shown, tabs)
         _wire_gallery(gallery_tab, album.wall, browsing, kept)
         _wire_open_in(album.wall, studio, bench, shelf, opening, splitting, kept, tabs)
@@ -75,13 +83,16 @@ def build(context: Context) -> gr.Blocks:
 def _wire_restoring(
     page: gr.Blocks, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab,
     openings: tuple[Opening, split.Splitting, lora.Shelf], making: Making, kept: gr.BrowserState, shown: list[Any],
+    starts: variety_tab.Variety, varying: variety.Varying,
 ) -> None:  # fmt: skip
     """A page that opens finds its forms as they were, and what is in the making."""
     opening, splitting, shelving = openings
     restored = page.load(opening.restore, kept, _restored(studio, kept), **NOW)
     restored = split.shown_by(restored.then(splitting.restore, kept, _restored(bench, kept), **NOW), bench, splitting)
     restored = restored.then(shelving.restore, kept, _restored(shelf, kept), **NOW)
+    restored = restored.then(varying.restore, kept, _restored(starts, kept), **NOW)
     restored.then(None, None, None, js=KEPT, **LOCAL)
+    restored.then(varying.asked, starts.form.inputs, starts.ask, **NOW)
     restored.then(making.resume, kept, shown, **WATCHING)
 
 
@@ -102,6 +113,15 @@ def _wire_lora_sweeps(
     filed = shelf.sweeps.sweep(shelving.sweep, [kept, *shelf.form.inputs], [shelf.bar, job], **NOW)
     filed.then(lambda id: gr.update(selected="split" if id else "lora"), job, tabs, **NOW)
     wires.watched(filed, shelf.bar, job, making, kept, shown)
+
+
+def _wire_variety(
+    starts: variety_tab.Variety, bench: split_tab.Split, splitting: split.Splitting, kept: gr.BrowserState, tabs: gr.Tabs
+) -> None:
+    """What is kept of its form; and a blind start is two segments, so it opens in Split."""
+    wires.keeping(starts.form, kept)
+    opened = wires.opens(bench.form, bench.bar, kept, starts.pictures.elsewhere, splitting.item, kept)
+    split.shown_by(opened, bench, splitting).then(lambda: gr.update(selected="split"), None, tabs, **NOW)
 
 
 def _wire_sweep(

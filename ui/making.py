@@ -14,15 +14,20 @@ from ui.watching import Watching
 
 HISTORY = 16  # latest pictures under the stage
 
+Shows = Callable[[str, texts.Texts], views.Value]
+"""What a panel shows of an owner's jobs."""
+
 
 class Making:
     """Handlers around the queue. The browser only watches; the job is the server's.
 
-    desks: how many tabs show what is in the making, each a stage and a run bar. A sweep has a panel of its own, told last.
+    desks: how many tabs show what is in the making, each a stage and a run bar. A sweep has a panel of its own, told after them.
+    panels: what shows jobs of its own kind, each after a run bar of its own, told last.
     """
 
-    def __init__(self, context: Context, served: Served, desks: int = 1) -> None:
+    def __init__(self, context: Context, served: Served, desks: int = 1, panels: Sequence[Shows] = ()) -> None:
         self._context, self._served, self._watching, self._desks = context, served, Watching(context.jobs), desks
+        self._panels = panels
 
     def submitting(self, table: Sequence[Binding]) -> Callable[..., tuple[views.Value, str]]:
         """Files a form as a job. What is wrong with it is said beside Generate, and the form stays as it is."""
@@ -57,16 +62,22 @@ class Making:
         # A page that opens was filled a moment ago: what has ended since belongs to it. After Generate the stage stays as it is.
         stage = {"run": None, "history": past} if filed is None else gr.skip()
         # Gradio empties the outputs of a generator that yields nothing.
-        yield *(stage, gr.skip()) * self._desks, shown
+        yield *(stage, gr.skip()) * self._desks, shown, *self._panelled(owner, words, gr.skip())
         for view in coming:
             if view.finished:
                 past = self.history(owner)
-            if view.work.axes:
+            if view.work.name:  # a panel shows it
+                stage = {**_run_of(stage), "history": past} if view.finished else stage
+            elif view.work.axes:
                 shown = sweep.result(view, self._context, self._served, words) | {"fresh": True}
                 stage = {**_run_of(stage), "history": past} if view.finished else stage
             else:
                 stage = {"run": views.run(view, self._served), "history": past}
-            yield *(stage, views.bar(view, words)) * self._desks, shown
+            bar = views.bar(view, words)
+            yield *(stage, bar) * self._desks, shown, *self._panelled(owner, words, bar)
+
+    def _panelled(self, owner: str, words: texts.Texts, bar: views.Value) -> list[views.Value]:
+        return [part for shows in self._panels for part in (bar, shows(owner, words))]
 
     def _latest_sweep(self, owner: str, words: texts.Texts) -> views.Value | None:
         """As the page left it: nothing of it is brought to the stage."""
