@@ -70,7 +70,7 @@ def build(context: Context) -> gr.Blocks:
         _wire_opening(studio, opening, kept, first["model"])
         split.wire(bench, splitting, kept, cut["model"])
         lora.wire(shelf, shelving, shelf_tab, kept)
-        variety.wire(starts, varying, making, kept, shown, first["model"])
+        variety.wire(starts, varying, making, kept, shown)
         _wire_variety(starts, bench, splitting, kept, tabs)
         _wire_lora_sweeps(shelf, shelving, making, kept, shown, tabs)
         _wire_gallery(gallery_tab, album.wall, browsing, kept)

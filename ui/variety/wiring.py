@@ -13,7 +13,7 @@ from ui.wires import NOW
 SETTLING = ("cfg", "sampler", "conditioning", "blind", "pin", "batch", "carried")
 
 
-def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState, shown: list[Any], model: str) -> None:
+def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState, shown: list[Any]) -> None:
     """All of the tab but restoring and what leads to another tab."""
     form, bar, panel = desk.form, desk.bar, desk.pictures
     bar.stop(making.stop, kept, None, **NOW)
@@ -37,6 +37,6 @@ def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState,
         [form.controls[name].input for name in SETTLING], varying.settle, form.inputs, settled,
         trigger_mode="always_last", **NOW,
     )  # fmt: skip
-    chosen = gr.State(model)
+    chosen = gr.State(str(varying.first()["model"]))
     changed = form.controls["model"].input(varying.other_model, [chosen, *form.inputs], [*form.inputs, chosen], **NOW)
     wires.kept_by(changed.then(varying.asked, form.inputs, desk.ask, **NOW), form, kept)
