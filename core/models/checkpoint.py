@@ -23,7 +23,10 @@ class Found:
     needs: Mapping[str, int] = field(default_factory=dict[str, int])  # those that it needs, and how wide they are
 
 
-FAMILY_TITLES = {"sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux": "Flux.1", "lumina2": "Lumina 2", "z_image": "Z-Image"}
+FAMILY_TITLES = {
+    "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux": "Flux.1", "flux2": "Flux.2", "chroma": "Chroma",
+    "lumina2": "Lumina 2", "z_image": "Z-Image", "qwen_image": "Qwen-Image", "wan": "Wan", "hunyuan": "Hunyuan",
+}  # fmt: skip
 UNET = "model.diffusion_model."
 CHANNELS = 16  # of the latents of Z-Image and Flux.1; what else goes into a denoiser is a picture to edit
 

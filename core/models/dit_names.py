@@ -4,7 +4,7 @@ Names only: which rows of which tensor go where. Tests hold them against diffuse
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -82,6 +82,22 @@ def renamed(key: str, table: Mapping[str, str]) -> str:
 def rows(n: int, dim: int) -> slice:
     """The n-th block of `dim` rows."""
     return slice(n * dim, (n + 1) * dim)
+
+
+def modules(ours: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, tuple[slice, ...]]]:
+    """Of a denoiser's modules, by its parameters' shapes: what its makers call each, and which rows of theirs it is. Empty for a UNet."""
+    if "cap_embedder.1.weight" in shapes:
+        place, dim = z_image_place, shapes["cap_embedder.1.weight"][0]
+    elif "context_embedder.weight" in shapes:
+        place, dim = flux_place, shapes["context_embedder.weight"][0]
+    else:
+        return {}
+    found: dict[str, tuple[str, tuple[slice, ...]]] = {}
+    for module in ours:
+        name, part = place(f"{module}.weight", dim)
+        swapped = (rows(1, dim), rows(0, dim)) if module == "norm_out.linear" else ()
+        found[module] = name.rpartition(".")[0], swapped if part is None else (part,)
+    return found
 
 
 def z_image_source(weights: Weights, prefix: str, dim: int) -> Source:

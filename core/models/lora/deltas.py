@@ -8,14 +8,21 @@ two such (LoHa, https://arxiv.org/abs/2108.06098), a Kronecker product (LoKr), o
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+Rows = tuple[slice, ...]
+"""Rows of a matrix, block after block."""
+
 
 class Delta(ABC):
     """A change to one parameter."""
+
+    @abstractmethod
+    def part(self, rows: Rows) -> "Delta":
+        """What it does to some rows of the parameter. Raises ValueError where that depends on the others."""
 
     @abstractmethod
     def apply(self, weight: Tensor, strength: float) -> Tensor:
@@ -46,6 +53,9 @@ class Product:
             return a @ b
         return torch.einsum("mn...,om,ni->oi...", self.core.to(device, torch.float32), a, b).flatten(1)
 
+    def part(self, rows: Rows) -> "Product":
+        return replace(self, a=_cut(self.a, rows))
+
 
 @dataclass(frozen=True, eq=False)
 class Whole:
@@ -59,6 +69,9 @@ class Whole:
 
     def matrix(self, device: torch.device) -> Tensor:
         return self.tensor.to(device, torch.float32).reshape(self.tensor.shape[0], -1)
+
+    def part(self, rows: Rows) -> "Whole":
+        return Whole(_cut(self.tensor, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +87,9 @@ class Hadamard:
 
     def matrix(self, device: torch.device) -> Tensor:
         return self.left.matrix(device) * self.right.matrix(device)
+
+    def part(self, rows: Rows) -> "Hadamard":
+        return Hadamard(self.left.part(rows), self.right.part(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +107,30 @@ class Kronecker:
     def matrix(self, device: torch.device) -> Tensor:
         return torch.kron(self.left.matrix(device), self.right.matrix(device).contiguous())
 
+    def part(self, rows: Rows) -> "Cut":
+        return Cut(self, rows)
 
-Matrix = Product | Whole | Hadamard | Kronecker
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Some rows of a matrix that is only there as a whole."""
+
+    of: Kronecker
+    rows: Rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.of.shape
+        return sum(len(range(*block.indices(rows))) for block in self.rows), columns
+
+    def matrix(self, device: torch.device) -> Tensor:
+        return _cut(self.of.matrix(device), self.rows)
+
+    def part(self, rows: Rows) -> "Cut":
+        raise ValueError("cut already")
+
+
+Matrix = Product | Whole | Hadamard | Kronecker | Cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +142,9 @@ class Additive(Delta):
 
     def apply(self, weight: Tensor, strength: float) -> Tensor:
         return weight + (strength * self.scale) * self.of.matrix(weight.device).reshape(weight.shape)
+
+    def part(self, rows: Rows) -> "Additive":
+        return replace(self, of=self.of.part(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +165,11 @@ class Decomposed(Delta):
         norm = torch.linalg.vector_norm(direction, dim=others, keepdim=True) + torch.finfo(torch.float32).eps
         return weight + strength * (magnitude.reshape(norm.shape) / norm * direction - weight)
 
+    def part(self, rows: Rows) -> "Decomposed":
+        if self.magnitude.shape[0] == 1:
+            raise ValueError("the norm of a column is that of all its rows")
+        return Decomposed(self.of.part(rows), _cut(self.magnitude, rows))
+
 
 def is_by_row(magnitude: Tensor, weight: Tensor) -> bool:
     """Whether a DoRA's magnitudes belong to the rows of a weight, not to its columns."""
@@ -132,3 +178,7 @@ def is_by_row(magnitude: Tensor, weight: Tensor) -> bool:
 
 def _flat(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, torch.float32).flatten(1)
+
+
+def _cut(tensor: Tensor, rows: Rows) -> Tensor:
+    return torch.cat([tensor[block] for block in rows])

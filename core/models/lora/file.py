@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -120,13 +120,13 @@ class LoraFile:
         unmatched: list[str] = [*self.named.strange]
         misshapen = 0
         for module, roles in self.named.modules.items():
-            place = places.find(module)
-            changes = None if place is None else self._changes(place, module, roles, places, read)
-            if place is None or changes is None:
-                misshapen += place is not None
+            there = places.find(module)
+            changes = self._changes(there, module, roles, places, read) if there else None
+            if changes is None:
+                misshapen += bool(there)
                 unmatched.append(module)
                 continue
-            for parameter, delta in changes.items():
+            for place, parameter, delta in changes:
                 of = deltas.setdefault(place.component, {})
                 name = place.parameter(parameter)
                 of[name] = (*of.get(name, ()), delta)
@@ -141,20 +141,20 @@ class LoraFile:
             return {part: self._tensor(weights, tensor) for part, tensor in self.named.embeddings[name].items()}
 
     def _changes(
-        self, place: Place, module: str, roles: Mapping[str, str], places: Places, read: Callable[[str], Tensor]
-    ) -> dict[str, Delta] | None:
-        """The deltas of one module by parameter; None where they do not fit it."""
+        self, there: Sequence[Place], module: str, roles: Mapping[str, str], places: Places, read: Callable[[str], Tensor]
+    ) -> list[tuple[Place, str, Delta]] | None:
+        """The deltas of one module of the file by place and parameter; None where they do not fit."""
         if any(self.header.tensors[tensor].dtype not in READABLE for tensor in roles.values()):
             return None
         tensors = {role: read(tensor) for role, tensor in roles.items()}
-        parameters = ("weight", "bias")
-        shapes = {name: places.shapes.get((place.component, place.parameter(name))) for name in parameters}
+        shapes = {name: places.shape(there, name) for name in ("weight", "bias")}
         component, rest = component_of(module)
         scales = self.peft.get(component or "", PeftScales(config={}))
         try:
             known = {name: shape for name, shape in shapes.items() if shape is not None}
-            return assemble(tensors, known, lambda rank: scales.scale(rest, rank))
-        except Misfit:
+            changes = assemble(tensors, known, lambda rank: scales.scale(rest, rank)).items()
+            return [(p, name, delta.part(p.rows) if p.rows else delta) for p in there for name, delta in changes]
+        except (Misfit, ValueError):
             return None
 
     def _shape(self, name: str) -> Tensor:
