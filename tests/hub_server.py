@@ -18,7 +18,7 @@ class Hub:
 
     files: Mapping[str, Mapping[str, bytes]]
     gated: frozenset[str] = frozenset()  # repositories
-    hold_at: int | None = None  # bytes of an answer after which it waits
+    hold_at: int | None = None  # bytes of a file after which it comes very slowly
     break_at: list[int] = field(default_factory=list)  # of the next answers: bytes after which the connection breaks
     ranges: bool = True
     going_on: threading.Event = field(default_factory=threading.Event)
@@ -84,9 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
         done = 0
         try:
             while done < min(limit, len(content)):
-                if self.hub.hold_at is not None and done >= self.hub.hold_at:
-                    self.hub.going_on.wait(60)
-                block = content[done : done + BLOCK][: limit - done]
+                slow = self.hub.hold_at is not None and first + done >= self.hub.hold_at
+                slow = slow and not self.hub.going_on.wait(0.1)
+                block = content[done : done + (1 if slow else BLOCK)][: limit - done]
                 self.wfile.write(block)
                 done += len(block)
         except OSError:

@@ -16,7 +16,6 @@ from pathlib import Path
 from core.errors import DamagedFile, MissingPart, Refused, StorageError
 from core.models.catalogue import Remote
 
-CHUNK = 2**20  # bytes between two looks at whether to stop
 TRIES = 4  # in a row that bring nothing
 PATIENCE = 20.0  # seconds of silence
 GB = 1e9
@@ -101,7 +100,7 @@ def _stream(source: Source, part: Path, have: int) -> Iterator[int]:
     with get_session().stream("GET", source.url, headers=headers, timeout=PATIENCE) as response:
         hf_raise_for_status(response)
         with part.open("ab" if response.status_code == 206 else "wb") as file:
-            for chunk in response.iter_bytes(CHUNK):
+            for chunk in response.iter_bytes():  # as they come: of a slow network each is told
                 file.write(chunk)
                 yield file.tell()
 

@@ -110,7 +110,6 @@ def test_a_download_is_stopped_and_gone_on_with(far: Hub, tmp_path: Path, downlo
     with pytest.raises(Refused, match="A download is running"):
         downloads.start("tiny")
     downloads.stop()
-    far.going_on.set()
     assert downloads.wait(30) and downloads.progress is not None and downloads.progress.state == "stopped"
     far.hold_at = None
     here = transfer.came(LARGE, tmp_path)
