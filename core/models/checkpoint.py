@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.errors import ModelError
 from core.models.companions import NEEDS, Inside, needs_of, parts_inside
@@ -27,12 +27,31 @@ FAMILY_TITLES = {
     "sd15": "SD1.5", "sd2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux": "Flux.1", "flux2": "Flux.2", "chroma": "Chroma",
     "lumina2": "Lumina 2", "z_image": "Z-Image", "qwen_image": "Qwen-Image", "wan": "Wan", "hunyuan": "Hunyuan",
 }  # fmt: skip
+FOREIGN = {  # family -> how a tensor's name begins that no family of ours has
+    "flux2": "double_stream_modulation_img.", "chroma": "distilled_guidance_layer.", "hunyuan": "double_blocks.0.img_attn_qkv.",
+    "qwen_image": "transformer_blocks.0.img_mod.", "sd3": "joint_blocks.0.", "wan": "blocks.0.cross_attn.",
+}  # fmt: skip
+QUANTISED = {  # method -> how a tensor's name ends, or what is in it
+    "bitsandbytes": (".quant_state.bitsandbytes__", ".absmax", ".quant_map"),
+    "SVDQuant, GPTQ or AWQ": (".qweight", ".wscales", ".qzeros"),
+}
 UNET = "model.diffusion_model."
 CHANNELS = 16  # of the latents of Z-Image and Flux.1; what else goes into a denoiser is a picture to edit
 
 
 def identify(header: Header) -> Found:
     """What the file with this header is, LoRAs apart (`core.models.lora`)."""
+    found = _identified(header)
+    for method, marks in QUANTISED.items():
+        if any(mark in name for name in header.tensors for mark in marks):
+            error = ModelError(
+                "This file is quantised by {method}, which cannot be read here: get a bf16, fp8 or GGUF one.", method=method
+            )
+            return replace(found, error=error)
+    return found
+
+
+def _identified(header: Header) -> Found:
     dtype = main_dtype(header.tensors.values())
     prefix = UNET if header.has(UNET) else ""
     if header.shape(prefix + "input_blocks.0.0.weight"):
@@ -42,7 +61,9 @@ def identify(header: Header) -> Found:
     if family is not None and family in NEEDS:
         return _transformer(header, family, prefix, dtype)
     if family:
-        error = ModelError("{family} models cannot be loaded yet.", family=FAMILY_TITLES[family])
+        error = ModelError(
+            "{family} models cannot be loaded yet: choose one of SD1.5, SDXL, Flux.1 or Z-Image.", family=FAMILY_TITLES[family]
+        )
         return Found(kind="checkpoint", family=family, dtype=dtype, error=error)
     return _part(header, dtype)
 
@@ -78,6 +99,9 @@ def _part(header: Header, dtype: str) -> Found:
         return Found(kind="unknown", dtype=dtype, error=error)
     if _is_embedding(header):
         return Found(kind="embedding", dtype=dtype)
+    if header.has("single_transformer_blocks.0."):
+        error = ModelError("This is Flux.1's transformer out of a diffusers folder: put the whole folder into the models folder.")
+        return Found(kind="denoiser", family="flux", dtype=dtype, error=error)
     if header.has("down_blocks.0.") and header.shape("conv_in.weight"):
         error = ModelError("This is a UNet alone, without text encoders and VAE: loading parts is not there yet.")
         return Found(kind="denoiser", dtype=dtype, error=error)
@@ -136,10 +160,13 @@ def _prediction(header: Header) -> str | None:
 
 
 def _transformer_family(header: Header, prefix: str) -> str | None:
+    foreign = (family for family, mark in FOREIGN.items() if header.has(prefix + mark))
+    if family := next(foreign, None):
+        return family
     if header.shape(prefix + "double_blocks.0.img_attn.qkv.weight"):
         return "flux"
     if header.shape(prefix + "cap_embedder.1.weight"):
         # Lumina 2 is its elder sister: narrower, and with nothing to pad captions with.
         ours = header.shape(prefix + "cap_pad_token") or header.shape(prefix + "cap_embedder.1.weight")[:1] == (3840,)
         return "z_image" if ours else "lumina2"
-    return "sd3" if header.has(prefix + "joint_blocks.0.") else None
+    return None
