@@ -31,7 +31,7 @@ def build(context: Context) -> gr.Blocks:
     """The whole page, wired. Raises RecipeError for a broken preset."""
     served, presets = Served(), read_presets(context.presets)
     varied = variety.Varied(context, served)
-    making, browsing = Making(context, served, desks=3, panels=[varied.shown]), Browsing(context, served)
+    making, browsing = Making(context, served, desks=3, sweeps=2, panels=[varied.shown]), Browsing(context, served)
     first, cut = form.first_values(context), split.first_values(context, presets)
     with gr.Blocks(
         title=texts.of("en")("page.title"), analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
@@ -54,15 +54,14 @@ def build(context: Context) -> gr.Blocks:
         opening = Opening(context, studio.form, presets, making)
         splitting = split.Splitting(context, bench, presets, making)
         shelving = lora.Shelf(context, shelf, making, served)
-        shown = [part for desk in (studio, bench, shelf) for part in (desk.stage, desk.bar)] + [bench.sweep]
+        shown = [part for desk in (studio, bench, shelf) for part in (desk.stage, desk.bar)] + [bench.sweep, shelf.pair]
         shown += [starts.bar, starts.pictures]
         varying = variety.Varying(context, starts.form, presets, making, varied)
         for desk in (studio, bench, shelf):
             wires.making(desk.form, desk.bar, making, kept, shown)
             wires.keeping(desk.form, kept)
-        _wire_sweep(
-            bench, Sweeping(context=context, served=served, table=bench.form.table), splitting, making, kept, shown
-        )
+        sweeping = Sweeping(context=context, served=served, table=bench.form.table)
+        _wire_sweep(bench, sweeping, splitting, making, kept, shown)
         _wire_continuing(
             album, studio, bench, shelf, Continuing(context, splitting), splitting, making, kept, shown, tabs
         )
@@ -72,7 +71,7 @@ def build(context: Context) -> gr.Blocks:
         lora.wire(shelf, shelving, shelf_tab, kept)
         variety.wire(starts, varying, making, kept, shown)
         _wire_variety(starts, bench, splitting, kept, tabs)
-        _wire_lora_sweeps(shelf, shelving, making, kept, shown, tabs)
+        _wire_lora_sweeps(shelf, shelving, sweeping, making, kept, shown, tabs)
         _wire_gallery(gallery_tab, album.wall, browsing, kept)
         _wire_open_in(album.wall, studio, bench, shelf, opening, splitting, kept, tabs)
         room = Storeroom(context, (studio.form, bench.form))
@@ -101,18 +100,16 @@ def _restored(desk: Any, kept: gr.BrowserState) -> list[Any]:
 
 
 def _wire_lora_sweeps(
-    shelf: lora_tab.LoraTab,
-    shelving: lora.Shelf,
-    making: Making,
-    kept: gr.BrowserState,
-    shown: list[Any],
-    tabs: gr.Tabs,
-) -> None:
-    """Sweeps of LoRAs are watched where all sweeps are: under the split tab's picture."""
-    job = gr.State("")
-    filed = shelf.sweeps.sweep(shelving.sweep, [kept, *shelf.form.inputs], [shelf.bar, job], **NOW)
-    filed.then(lambda id: gr.update(selected="split" if id else "lora"), job, tabs, **NOW)
-    wires.watched(filed, shelf.bar, job, making, kept, shown)
+    shelf: lora_tab.LoraTab, shelving: lora.Shelf, sweeping: Sweeping, making: Making, kept: gr.BrowserState,
+    shown: list[Any], tabs: gr.Tabs,
+) -> None:  # fmt: skip
+    """Sweeps of LoRAs are watched where all sweeps are, under the split tab's picture; without and with, under their own."""
+    for panel, place in ((shelf.sweeps, "split"), (shelf.pair, "lora")):
+        job = gr.State("")
+        filed = panel.sweep(shelving.sweep, [kept, *shelf.form.inputs], [shelf.bar, job], **NOW)
+        filed.then(lambda id, place=place: gr.update(selected=place if id else "lora"), job, tabs, **NOW)
+        wires.watched(filed, shelf.bar, job, making, kept, shown)
+    shelf.pair.compare(sweeping.compare, kept, shelf.pair, **NOW)
 
 
 def _wire_variety(

@@ -21,13 +21,15 @@ Shows = Callable[[str, texts.Texts], views.Value]
 class Making:
     """Handlers around the queue. The browser only watches; the job is the server's.
 
-    desks: how many tabs show what is in the making, each a stage and a run bar. A sweep has a panel of its own, told after them.
-    panels: what shows jobs of its own kind, each after a run bar of its own, told last.
+    desks: how many tabs show what is in the making, each a stage and a run bar. sweeps: how many panels show the latest sweep;
+    they are told last. panels: what shows jobs of its own kind, each after a run bar of its own, told after all others.
     """
 
-    def __init__(self, context: Context, served: Served, desks: int = 1, panels: Sequence[Shows] = ()) -> None:
-        self._context, self._served, self._watching, self._desks = context, served, Watching(context.jobs), desks
-        self._panels = panels
+    def __init__(
+        self, context: Context, served: Served, desks: int = 1, sweeps: int = 1, panels: Sequence[Shows] = ()
+    ) -> None:
+        self._context, self._served, self._watching = context, served, Watching(context.jobs)
+        self._desks, self._sweeps, self._panels = desks, sweeps, panels
 
     def submitting(self, table: Sequence[Binding]) -> Callable[..., tuple[views.Value, str]]:
         """Files a form as a job. What is wrong with it is said beside Generate, and the form stays as it is."""
@@ -62,7 +64,7 @@ class Making:
         # A page that opens was filled a moment ago: what has ended since belongs to it. After Generate the stage stays as it is.
         stage = {"run": None, "history": past} if filed is None else gr.skip()
         # Gradio empties the outputs of a generator that yields nothing.
-        yield *(stage, gr.skip()) * self._desks, shown, *self._panelled(owner, words, gr.skip())
+        yield *(stage, gr.skip()) * self._desks, *(shown,) * self._sweeps, *self._panelled(owner, words, gr.skip())
         for view in coming:
             if view.finished:
                 past = self.history(owner)
@@ -74,7 +76,7 @@ class Making:
             else:
                 stage = {"run": views.run(view, self._served), "history": past}
             bar = views.bar(view, words)
-            yield *(stage, bar) * self._desks, shown, *self._panelled(owner, words, bar)
+            yield *(stage, bar) * self._desks, *(shown,) * self._sweeps, *self._panelled(owner, words, bar)
 
     def _panelled(self, owner: str, words: texts.Texts, bar: views.Value) -> list[views.Value]:
         return [part for shows in self._panels for part in (bar, shows(owner, words))]

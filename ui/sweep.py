@@ -16,7 +16,7 @@ from core.images.files import opened
 from core.images.gallery import Item
 from core.images.pixels import encoded
 from core.jobs import JobView, Work
-from core.recipe import SEEDS, Recipe
+from core.recipe import SEEDS, Recipe, Segment
 from core.sweep import Axis, axis, caption
 from ui import session, texts, views
 from ui.bindings import Binding, pack
@@ -80,8 +80,17 @@ def result(view: JobView, context: Context, served: Served, words: Texts) -> vie
     return {
         "id": view.id, "state": view.state, "now": view.image if view.phase in ("sampling", "decoding") else -1, "axes": axes,
         "cells": [_cell(view, image, place, context, served) for image, place in _places(view.work, batch)],
-        "text": spent(view, words),
+        "text": spent(view, words), "pair": is_pair(view.work),
     }  # fmt: skip
+
+
+def is_pair(work: Work) -> bool:
+    """Whether it is one picture without its LoRAs and one with them, as the LoRA tab files it."""
+    match work.axes, work.recipe.segments:
+        case (Axis(path=("segments", "0", "end"), values=(_, 0)),), (Segment(loras=()), last):
+            return last == Segment()
+        case _:
+            return False
 
 
 def _places(work: Work, batch: int) -> Iterator[tuple[int, tuple[int, ...]]]:

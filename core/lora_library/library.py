@@ -109,8 +109,12 @@ class LoraLibrary:
         return self.find(name)
 
     def thumbnail(self, item: LoraItem) -> Path | None:
-        """A small WebP of the picture beside the file (name.png, name.preview.png, …); None where there is none."""
-        return self._thumbnails.of(item.path, self._root)
+        """A small WebP of the picture made here, else of that beside the file (name.png, name.preview.png, …); None where there is none."""
+        return self._thumbnails.of(item.name, item.path, self._root)
+
+    def depict(self, name: str, picture: Path) -> None:
+        """Makes a picture the thumbnail of a LoRA, kept beside the library. Raises UnknownName, ImageError, StorageError."""
+        self._thumbnails.keep(self.find(name).name, picture)
 
     # ------------------------------------------------------------------ looking for files
 

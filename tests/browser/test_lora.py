@@ -1,17 +1,22 @@
 """The LoRA tab in a real browser, with LoRAs for the demo model that peft and diffusers wrote."""
 
+import io
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from safetensors.torch import load_file, save_file
 
+from core.images import png
+from core.images.compare import difference
+from core.recipe import parse
 from tests.browser.conftest import served
 from tests.browser.hands import generate, let_it_unfold, open_tab
 
@@ -20,9 +25,13 @@ LONG = 180_000  # milliseconds: two slow cores, maybe busy
 
 
 @pytest.fixture(scope="module")
-def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A studio with a library of three: one that fits, with words and a picture; one for SDXL; one that is cut off."""
-    folder = tmp_path_factory.mktemp("loras")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("loras")
+
+
+@pytest.fixture(scope="module")
+def address(models: Path, folder: Path) -> Iterator[str]:
+    """A studio with a library of four: one fits, with words and a picture; one fits in part; one is for SDXL; one is cut off."""
     shutil.copytree(models / "demo", folder / "models" / "demo")
     ink = folder / "models" / "loras" / "style" / "ink.safetensors"
     ink.parent.mkdir(parents=True)
@@ -31,6 +40,8 @@ def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     Image.new("RGB", (300, 200), "navy").save(ink.with_name("ink.preview.png"))
     xl = {"lora_unet_input_blocks_4_1_transformer_blocks_1_attn2_to_k.lora_down.weight": torch.ones(1, 2048)}
     save_file(xl, ink.with_name("paper.safetensors"))
+    odd = {f"unet.nowhere.{k}.lora_{end}.weight": torch.ones(4, 4) for k in range(5) for end in "AB"}
+    save_file(load_file(ink) | odd, ink.with_name("half.safetensors"))
     ink.with_name("torn.safetensors").write_bytes(ink.read_bytes()[:500])
     with served(folder / "models", folder) as here:
         yield here
@@ -63,7 +74,7 @@ def trained(demo: Path, folder: Path) -> dict[str, torch.Tensor]:
 def page(new_page: NewPage) -> Page:
     page = new_page()
     open_tab(page, "LoRA")
-    expect(page.locator("#lora-wall .sw-lora-tile")).to_have_count(3, timeout=LONG)
+    expect(page.locator("#lora-wall .sw-lora-tile")).to_have_count(4, timeout=LONG)
     return page
 
 
@@ -76,7 +87,7 @@ def use(page: Page, name: str) -> None:
     look_at(page, name)
     page.locator("#lora-use").click()
     expect(page.locator("#lora-use")).to_have_text("In use", timeout=LONG)
-    expect(page.locator('#lora-loras [data-k="name0"]')).to_have_value(name, timeout=LONG)
+    expect(page.locator(f'#lora-loras .sw-lora-row[aria-label="{name}"]')).to_be_visible(timeout=LONG)
 
 
 def test_the_wall_is_searched_and_dims_what_does_not_fit(page: Page) -> None:
@@ -102,7 +113,7 @@ def test_the_wall_is_searched_and_dims_what_does_not_fit(page: Page) -> None:
 
 def test_words_go_into_the_prompt_and_can_be_edited(page: Page) -> None:
     look_at(page, "style/ink")
-    page.get_by_role("button", name="inkstyle", exact=True).click()
+    page.locator("#lora-wall").get_by_role("button", name="inkstyle", exact=True).click()
     prompt = page.locator("#lora-prompt textarea")
     expect(prompt).to_have_value(re.compile(r", inkstyle$"), timeout=LONG)
     page.locator("#lora-edit").click()
@@ -138,3 +149,195 @@ def test_strength_sweep_by_one_click(page: Page) -> None:
     expect(page.get_by_role("tab", name="Split")).to_have_attribute("aria-selected", "true", timeout=LONG)
     expect(page.locator('.sw-cell[data-kind="done"]')).to_have_count(5, timeout=LONG)
     expect(page.locator("#sweep-said")).to_contain_text("5", timeout=LONG)
+
+
+# ------------------------------------------------------------------ the rows of those in use
+
+
+def row(page: Page, name: str = "style/ink") -> Locator:
+    return page.locator(f'#lora-loras .sw-lora-row[aria-label="{name}"]')
+
+
+def test_a_row_says_how_much_of_it_fits(page: Page) -> None:
+    use(page, "style/ink")
+    expect(row(page).locator(".sw-lora-cover")).to_have_text(re.compile(r"^(\d+) of \1$"), timeout=LONG)
+    expect(row(page).locator(".sw-lora-odd")).to_have_count(0)
+    expect(row(page).get_by_role("spinbutton")).to_have_count(1)  # it does not act on the text encoder
+    use(page, "style/half")
+    odd = row(page, "style/half")
+    expect(odd.locator(".sw-lora-cover")).to_have_class(re.compile("is-part"), timeout=LONG)
+    expect(odd.locator(".sw-lora-odd")).to_have_text(
+        "5 parts of it have no place in demo and do nothing: unet.nowhere.0, unet.nowhere.1, unet.nowhere.2 and 2 more."
+    )
+    word = row(page).locator(".sw-chip").first
+    said = word.inner_text()
+    word.click()
+    expect(page.locator("#lora-prompt textarea")).to_have_value(re.compile(rf", {said}$"), timeout=LONG)
+    odd.get_by_role("button", name="Remove style/half").click()
+    expect(odd).to_have_count(0)
+
+
+# ------------------------------------------------------------------ from which step to which they act
+
+
+def ends(page: Page) -> tuple[Locator, Locator]:
+    """Of the one LoRA in use: where it begins and where it ends."""
+    return page.get_by_role("slider", name="First step of"), page.get_by_role("slider", name="ends before step")
+
+
+def says(page: Page, text: str) -> None:
+    expect(row(page).locator(".sw-when .sw-hint")).to_have_text(text, timeout=LONG)
+
+
+def made(page: Page) -> Mapping[str, Any]:
+    """The first LoRA of the recipe that the form makes, from the picture."""
+    generate(page, "lora-")
+    return json.loads(page.locator("#lora-stage pre").text_content() or "")["loras"][0]
+
+
+def test_the_bar_is_moved_by_keys_and_is_the_recipe_s_schedule(page: Page) -> None:
+    use(page, "style/ink")
+    says(page, "acts on all 20 steps")
+    first, last = ends(page)
+    first.press("PageUp")
+    first.press("ArrowRight")
+    expect(first).to_have_attribute("aria-valuetext", "acts from step 6 of 20 on")
+    expect(first).to_be_focused()
+    assert made(page)["model"] == {"0": 0.0, "6": 1.0}
+    last.press("End")  # is there already
+    last.press("PageDown")
+    last.press("ArrowLeft")
+    says(page, "acts on steps 6 to 13 of 20")
+    row(page).get_by_role("spinbutton").fill("0.8")
+    row(page).get_by_role("spinbutton").press("Tab")
+    assert made(page)["model"] == {"0": 0.0, "6": 0.8, "14": 0.0}
+    page.reload()
+    page.wait_for_function("window.stepwise?.kept")
+    open_tab(page, "LoRA")
+    says(page, "acts on steps 6 to 13 of 20")
+    page.locator("#lora-steps input[type=number]").fill("10")
+    says(page, "acts on steps 6 to 9 of 10")  # its end stays at 14, should the run be longer again
+    page.locator("#lora-steps input[type=number]").fill("6")
+    says(page, "never acts: the run ends after 6 steps")
+    page.locator("#lora-steps input[type=number]").fill("20")
+    first.press("Home")
+    last.press("End")
+    says(page, "acts on all 20 steps")
+    page.get_by_role("button", name="Use settings").locator(
+        "visible=true"
+    ).click()  # of the picture: the stretch is back
+    says(page, "acts on steps 6 to 13 of 20")
+
+
+def test_the_bar_is_dragged(page: Page) -> None:
+    use(page, "style/ink")
+    first, last = ends(page)
+    track = page.locator(".sw-when-track")
+    for handle, step in ((first, 5), (last, 12), (first, 30)):
+        row(page).scroll_into_view_if_needed()
+        box, held = track.bounding_box(), handle.bounding_box()
+        assert box is not None and held is not None
+        page.mouse.move(held["x"] + held["width"] / 2, held["y"] + held["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60, steps=3)
+        page.mouse.move(box["x"] + box["width"] * step / 20, box["y"] + 60, steps=3)
+        page.mouse.up()
+    says(page, "acts on step 11 of 20 alone")
+    assert made(page)["model"] == {"0": 0.0, "11": 1.0, "12": 0.0}
+
+
+def test_a_finger_drags_it_on_a_phone(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    open_tab(page, "LoRA")
+    use(page, "style/ink")
+    first, _ = ends(page)
+    first.scroll_into_view_if_needed()
+    box, held = page.locator(".sw-when-track").bounding_box(), first.bounding_box()
+    assert box is not None and held is not None
+    hands = page.context.new_cdp_session(page)
+    y = held["y"] + held["height"] / 2
+    for kind, x in (
+        ("touchStart", held["x"] + 4),
+        ("touchMove", box["x"] + 60),
+        ("touchMove", box["x"] + box["width"] / 2),
+        ("touchEnd", None),
+    ):
+        hands.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if x is None else [{"x": x, "y": y}]})
+    says(page, "acts from step 10 of 20 on")
+
+
+def test_another_schedule_is_left_alone(page: Page, tmp_path: Path) -> None:
+    ramp = {"0": 0.2, "8": 0.6, "16": 1.0}
+    recipe = parse(
+        {
+            "stepwise": 1,
+            "model": "demo",
+            "prompt": "a red apple",
+            "seed": 3,
+            "steps": 20,
+            "loras": [{"name": "style/ink", "model": ramp}],
+        }
+    )
+    png.save(Image.new("RGB", (128, 128)), tmp_path / "ramp.png", recipe, {})
+    page.locator("#lora-open-picture-file").set_input_files(tmp_path / "ramp.png")
+    expect(row(page)).to_contain_text("By a schedule of its own, which is left as it is.", timeout=LONG)
+    expect(page.get_by_role("slider", name="First step of")).to_have_count(0)
+    assert made(page)["model"] == ramp
+
+
+# ------------------------------------------------------------------ without, with, and the difference
+
+
+def pixels(page: Page, image: Locator) -> Image.Image:
+    """A picture on the page as it was sent."""
+    found = page.request.get(f"{page.url.split('?')[0]}{image.get_attribute('src')}")
+    assert found.ok
+    return Image.open(io.BytesIO(found.body())).convert("RGB")
+
+
+def test_without_with_and_the_difference_by_one_click(page: Page) -> None:
+    """What was just made is not made again, and the first steps, in which no LoRA acts, are shared."""
+    expect(page.locator("#lora-pair")).to_be_disabled()
+    use(page, "style/ink")
+    first, _ = ends(page)
+    for _ in range(6):
+        first.press("ArrowRight")
+    generate(page, "lora-")
+    page.locator("#lora-pair").click()
+    number = page.locator("#lora-difference")
+    expect(number).to_have_attribute("data-rms", re.compile("0[.]"), timeout=LONG)
+    expect(number).to_contain_text("2 pictures took 14 steps; single runs would have taken 40")
+    expect(page.get_by_role("tab", name="LoRA")).to_have_attribute("aria-selected", "true")
+    without, with_it = (pixels(page, page.locator(f"#lora-compared-{name}")) for name in ("without", "with"))
+    assert float(number.get_attribute("data-rms") or 0) == pytest.approx(difference(without, with_it).rms, abs=1e-5)
+    shown = page.locator("#lora-compared-difference")
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+    generate(page, "lora-")  # a newer picture: the three were of the one before
+    expect(page.locator("#lora-compared-with")).to_be_visible()  # nothing was changed, so it is the same
+
+
+# ------------------------------------------------------------------ what is kept beside the library
+
+
+def test_a_picture_made_here_becomes_the_thumbnail(page: Page) -> None:
+    look_at(page, "style/half")
+    expect(page.locator('#lora-wall [data-name="style/half"] img')).to_have_count(0)
+    generate(page, "lora-")
+    page.locator("#lora-depict").click()
+    thumb = page.locator('#lora-wall [data-name="style/half"] img')
+    expect(thumb).to_have_count(1, timeout=LONG)
+    assert thumb.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+
+
+def test_a_file_that_has_vanished_is_a_sentence(page: Page, folder: Path) -> None:
+    loras = folder / "models" / "loras" / "style"
+    shutil.copy(loras / "ink.safetensors", loras / "gone.safetensors")
+    page.locator("#lora-search").fill("gone")
+    look_at(page, "style/gone")
+    page.locator("#lora-edit").click()
+    page.locator("#lora-edit-notes").fill("where is it")
+    (loras / "gone.safetensors").unlink()
+    page.locator("#lora-keep").click()
+    expect(page.locator("#lora-wall [role=status]")).to_have_text(
+        "style/gone is gone: its file was moved or deleted.", timeout=LONG
+    )

@@ -163,6 +163,7 @@ function drawActions() {
   } else download.removeAttribute("href");
   download.setAttribute("aria-disabled", String(!ready));
   recipe.textContent = ready ? picture.recipe : "";
+  tell("picture", ready ? picture : null, element);
   if (!ready) disclose(false);
 }
 function disclose(wanted) {

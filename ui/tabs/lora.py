@@ -6,13 +6,13 @@ from typing import Any
 import gradio as gr
 
 from core.sampling import SAMPLERS
-from ui.components.fields import Carried, Choice, Loras, Seed, Size, Slide, Text
-from ui.components.lora_panels import LoraRunBar, LoraStage, LoraSweeps, LoraWall
+from ui.components.fields import Carried, Choice, Seed, Size, Slide, Text
+from ui.components.lora_panels import LoraPair, LoraRows, LoraRunBar, LoraStage, LoraSweeps, LoraWall
 from ui.components.widget import Widget
 from ui.form import Form
 from ui.split.fields import SPLIT
 
-SHOWN = ("model", "prompt", "size", "steps", "cfg", "seed", "sampler", "loras")
+SHOWN = ("model", "prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "loras")
 LORA = tuple(binding for binding in SPLIT if binding.control in SHOWN)
 
 
@@ -24,6 +24,7 @@ class LoraTab:
     wall: LoraWall
     sweeps: LoraSweeps
     stage: LoraStage
+    pair: LoraPair
     bar: LoraRunBar
 
 
@@ -38,16 +39,18 @@ def build(first: dict[str, Any]) -> LoraTab:
             bar = LoraRunBar(elem_id="lora-run")
         with gr.Column(elem_classes="sw-desk-get", min_width=320):
             stage = LoraStage(elem_id="lora-stage")
+            pair = LoraPair(elem_id="lora-compared")
     form = Form(place="lora", table=LORA, controls=controls, drawers={})
-    return LoraTab(form=form, wall=wall, sweeps=sweeps, stage=stage, bar=bar)
+    return LoraTab(form=form, wall=wall, sweeps=sweeps, stage=stage, pair=pair, bar=bar)
 
 
 def _controls(first: dict[str, Any]) -> dict[str, Widget]:
     model, size = str(first["model"]), first["size"]
     controls: dict[str, Widget] = {
-        "loras": Loras(elem_id="lora-loras", label_key="lora.chosen", leaves=False),
+        "loras": LoraRows(elem_id="lora-loras", label_key="lora.chosen"),
         "model": Choice(model, elem_id="lora-model", label_key="model", choices=[(model, f"={model}")]),
         "prompt": Text(first["prompt"], elem_id="lora-prompt", label_key="prompt", lines=2, placeholder_key="prompt.placeholder"),
+        "negative": Text(first["negative"], elem_id="lora-negative", label_key="negative", lines=1),
     }  # fmt: skip
     with gr.Row(elem_classes="sw-numbers"):
         controls["steps"] = Slide(first["steps"], elem_id="lora-steps", label_key="steps", low=1, high=60, step=1)
