@@ -1,4 +1,4 @@
-"""The command line: `generate`, `sweep`, `models` and `kept`, on the same core as the browser.
+"""The command line: `generate`, `sweep`, `models`, `import` and `kept`, on the same core as the browser.
 
 Exit 0 done, 1 failed (one sentence on stderr), 2 bad usage. With --json nothing but one object a line goes to stdout.
 """
@@ -19,6 +19,7 @@ import torch
 from PIL.Image import Image
 from safetensors.torch import save as save_tensors
 
+from core import importing
 from core import recipe as recipes
 from core import sweep as sweeps
 from core.errors import RecipeError, StepwiseError, StorageError
@@ -73,6 +74,13 @@ def add_commands(top: argparse.ArgumentParser) -> None:
     )
     models.add_argument("--json", action="store_true", help="print one JSON object a line for each file or folder")
     models.set_defaults(run=run_models)
+    other = commands.add_parser(
+        "import", help="a recipe from a picture or workflow of ComfyUI, A1111 or ours",
+        description="Read the recipe in a picture or a JSON file. What could not be carried over is said line by line.",
+    )  # fmt: skip
+    other.add_argument("file", type=Path, metavar="FILE", help="a PNG, WebP or JPEG picture, or JSON")
+    other.add_argument("-o", type=Path, dest="recipe", metavar="RECIPE.json", help="where the recipe goes; else to stdout")
+    other.set_defaults(run=run_import)
     kept = commands.add_parser(
         "kept", help="the runs kept on the disk", description="List the runs that are kept on the disk, or delete one."
     )
@@ -233,6 +241,20 @@ def run_models(arguments: argparse.Namespace, out: TextIO) -> int:
             print(f"{entry.id:40} {entry.kind:10} {entry.family or '?':8} {size:>12}  {problem or 'ready'}", file=out)
     for item in pipe.loras.every():
         _print_lora(item, arguments.json, out)
+    return DONE
+
+
+def run_import(arguments: argparse.Namespace, out: TextIO) -> int:
+    """Writes the recipe that a file holds, and says on stderr what it could not carry over."""
+    pipe = Pipeline(models=arguments.models, device=arguments.device, data=arguments.data)
+    found = importing.read(arguments.file, importing.Shelf(pipe.library, pipe.loras, pipe.hashes))
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    text = found.recipe.model_dump_json(indent=2, exclude_none=True, exclude_unset=True) + "\n"
+    if arguments.recipe is None:
+        out.write(text)
+    else:
+        files.write(arguments.recipe, text.encode())
     return DONE
 
 

@@ -49,10 +49,14 @@ ARROWS = {
         "core.tree",
     },
     "core.sweep": {"core.errors", "core.recipe"},
+    "core.importing": {
+        "core.errors", "core.recipe", "core.plan", "core.prompt", "core.sampling", "core.images", "core.models", "core.lora_library",
+    },
     "core.onward": {"core.errors", "core.recipe"},
     "core.variety": {"core.onward", "core.recipe"},
     "core.cli": {
         "core.lora_library", "core.sweep", "core.errors", "core.recipe", "core.events", "core.pipeline", "core.images", "core.kept",
+        "core.importing",
     },
     "core": {"core.pipeline", "core.recipe"},
 }  # fmt: skip

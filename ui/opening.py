@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from core.errors import MetadataError, UserError
-from core.images import png
+from core import importing
+from core.errors import UserError
 from core.images.gallery import Item
 from core.recipe import Recipe, parse
 from ui import form, session, texts, views
@@ -63,14 +63,16 @@ class Opening:
         return self.opened(self._presets[name], what, request)
 
     def upload(self, event: gr.EventData, request: gr.Request) -> Updates:
-        """The settings of a picture that was dropped or chosen."""
+        """The settings of a picture or a JSON file that was dropped or chosen, and what of them could not be carried over."""
+        pipe = self._context.pipe
         try:
-            found = png.read(uploaded(text(event, "path")))
-            if found.recipe is None:
-                raise MetadataError("This picture was not made by Stepwise: its settings cannot be opened yet.")
-            return self.opened(found.recipe, found.recipe.prompt[:60], request, found.made_with)
+            shelf = importing.Shelf(pipe.library, pipe.loras, pipe.hashes)
+            found = importing.read(uploaded(text(event, "path")), shelf)
         except UserError as error:
             return self.refused(error, request)
+        *filled, bar = self.opened(found.recipe, found.recipe.prompt[:60], request, found.made_with)
+        words = self._words(request)
+        return [*filled, bar | {"note": " ".join(words.template(note.template, note.values) for note in found.notes)}]
 
     def item(self, kept: Any, event: gr.EventData, request: gr.Request) -> Updates:
         """The settings of a picture of the gallery."""

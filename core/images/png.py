@@ -19,6 +19,7 @@ from core.recipe import Recipe, parse
 METADATA_CHARACTERS = 256 * 1024
 USER_COMMENT = 0x9286  # EXIF, where JPEG and WebP keep the infotext
 EXIF_FOLDER = 0x8769
+EXIF_NAMES = ("stepwise", "prompt", "workflow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,23 @@ def read(source: Path | bytes) -> Found:
     with opened(source) as picture:
         texts, size = _texts(picture), picture.size
     if "stepwise" in texts:
-        recipe, made_with = _ours(texts["stepwise"])
+        recipe, made_with = ours(texts["stepwise"])
         return Found(size=size, recipe=recipe, made_with=made_with, infotext=texts.get("parameters"))
     if "parameters" in texts:
         return Found(size=size, infotext=texts["parameters"])
     raise MetadataError("This picture carries no recipe: it was not made here, or another program has removed it.")
+
+
+def texts(source: Path | bytes) -> dict[str, str]:
+    """All that any program wrote into a picture, by name: PNG's chunks, and what EXIF holds. Raises ImageError."""
+    with opened(source) as picture:
+        found = {str(name): str(value) for name, value in picture.info.items() if isinstance(value, str)}
+        # ComfyUI has no chunks in a WebP: it writes `prompt:{…}` and `workflow:{…}` into EXIF's Model, Make and so on.
+        for value in picture.getexif().values():
+            name, colon, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+            if colon and name in EXIF_NAMES:
+                found.setdefault(name, text.rstrip("\0 "))
+        return _comment(picture) | found
 
 
 def _chunks(recipe: Recipe, made_with: Mapping[str, str]) -> PngInfo:
@@ -63,9 +76,7 @@ def _chunks(recipe: Recipe, made_with: Mapping[str, str]) -> PngInfo:
 def _texts(picture: Image.Image) -> dict[str, str]:
     """The text fields of interest, from the header: nothing is decoded for them."""
     texts = {name: picture.info[name] for name in ("stepwise", "parameters") if isinstance(picture.info.get(name), str)}
-    comment = picture.getexif().get_ifd(EXIF_FOLDER).get(USER_COMMENT) if picture.format != "PNG" else None
-    if isinstance(comment, bytes) and comment:
-        texts.setdefault("parameters", _user_comment(comment))
+    texts = _comment(picture) | texts
     for text in texts.values():
         if len(text) > METADATA_CHARACTERS:
             raise MetadataError(
@@ -73,6 +84,12 @@ def _texts(picture: Image.Image) -> dict[str, str]:
                 most=METADATA_CHARACTERS // 1024,
             )
     return {name: str(text) for name, text in texts.items()}
+
+
+def _comment(picture: Image.Image) -> dict[str, str]:
+    """The infotext that JPEG and WebP keep in EXIF."""
+    comment = picture.getexif().get_ifd(EXIF_FOLDER).get(USER_COMMENT) if picture.format != "PNG" else None
+    return {"parameters": _user_comment(comment)} if isinstance(comment, bytes) and comment else {}
 
 
 def _user_comment(comment: bytes) -> str:
@@ -84,8 +101,8 @@ def _user_comment(comment: bytes) -> str:
     return text.decode(order, "replace").strip("\0 ")
 
 
-def _ours(text: str) -> tuple[Recipe, dict[str, str]]:
-    """The envelope of our chunk, which anybody may have written."""
+def ours(text: str) -> tuple[Recipe, dict[str, str]]:
+    """The envelope of our chunk, which anybody may have written. Raises MetadataError."""
     try:
         envelope = _dict(json.loads(text, parse_constant=_no_number))
         recipe = parse(_dict(envelope["recipe"]))

@@ -19,7 +19,7 @@ class Hashes:
 
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
-        self._lock = threading.Lock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
         self._pending: dict[tuple[str, int, int], Future[str]] = {}
         self._worker: ThreadPoolExecutor | None = None
         self._database: Database | None = None
@@ -33,6 +33,11 @@ class Hashes:
         """The hash, if it is there already."""
         futures = [self._future(file) for file in weights_of(path)]
         return self.wait(path) if all(future.done() for future in futures) else None
+
+    def remembered(self, path: Path) -> str | None:
+        """The hash of one file, if an earlier run or download left it: nothing is read or begun for it."""
+        status = path.stat()
+        return self._found(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
     def wait(self, path: Path) -> str:
         """The hash, lower-case hex; of a folder: of its weight files' names and hashes, in order."""
@@ -51,20 +56,26 @@ class Hashes:
             return self._pending[key]
 
     def _hash(self, path: str, size: int, mtime: int) -> str:
-        with suppress(StorageError):
-            query = "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime = ?"
-            for (found,) in self._kept().read(query, path, size, mtime):
-                return str(found)
+        if (found := self._found(path, size, mtime)) is not None:
+            return found
         sha256 = file_hash(Path(path))
         with suppress(StorageError), self._kept().write() as connection:
             connection.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", (path, size, mtime, sha256))
         return sha256
 
+    def _found(self, path: str, size: int, mtime: int) -> str | None:
+        with suppress(StorageError):
+            query = "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime = ?"
+            for (found,) in self._kept().read(query, path, size, mtime):
+                return str(found)
+        return None
+
     def _kept(self) -> Database:
-        """Opened by the worker thread only, when it is first needed."""
-        if self._database is None:
-            self._database = Database(self._path, SCHEMA)
-        return self._database
+        """Opened when it is first needed, by whichever thread that is."""
+        with self._opening:
+            if self._database is None:
+                self._database = Database(self._path, SCHEMA)
+            return self._database
 
     def close(self) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 WORDED = {"label", "placeholder", "info", "value", "title", "label_key", "hint_key", "placeholder_key"}
 ERRORS = {
     "UserError", "RecipeError", "ModelError", "MissingPart", "DamagedFile", "ImageError", "MetadataError",
-    "StorageError", "OutOfMemory", "Refused", "Note", "Sentence",
+    "StorageError", "OutOfMemory", "Refused", "Note", "Sentence", "say",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ui.texts.ja_downloads import DOWNLOADS
+from ui.texts.ja_import import IMPORT
 
 RECIPE: Mapping[str, str] = {
     "Unknown {kind} {name!r}: choose one of {choices}.": "{kind} {name!r} はありません。次から選んでください：{choices}",
@@ -226,7 +227,6 @@ FILES: Mapping[str, str] = {
     "The text in this picture is longer than {most} KB: no recipe is, so it is not read.": "この画像の文字情報は {most} KB を超えています。レシピがそこまで長くなることはないため、読みません。",
     "The recipe in this picture is damaged and cannot be read.": "この画像のレシピは壊れていて読めません。",
     "The recipe in this picture cannot be used. {why}": "この画像のレシピは使えません。{why}",
-    "This picture was not made by Stepwise: its settings cannot be opened yet.": "Stepwise で作られた画像ではないため、設定をまだ開けません。",
     "The picture did not arrive: send it again.": "画像が届きませんでした。もう一度送ってください。",
 }
 
@@ -246,4 +246,4 @@ LORAS: Mapping[str, str] = {
     "{name} has rank {rank}, more than {most}: it is damaged or no LoRA.": "{name} のランクは {rank} で、上限の {most} を超えています。壊れているか、LoRA ではありません。",
 }
 
-ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS})
+ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS, **IMPORT})
