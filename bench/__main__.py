@@ -11,6 +11,7 @@ from bench.editing import edit, keep
 from bench.starting import ROOT, start
 from bench.sweeping import sweep
 from bench.switching import switch
+from bench.variety import pin, vary
 
 
 def show(title: str, rows: dict[str, float]) -> None:
@@ -39,6 +40,8 @@ def main() -> None:
         show("the last quarter edited, demo model", edit(arguments.models, "demo", arguments.rounds, here))
         show("runs kept on the disk, demo model", keep(arguments.models, "demo", arguments.rounds, here))
         show("a LoRA switched in a UNet of SD1.5's size, 16 x 16 cells", switch(3, 16))
+        show("other prompts on a pinned start, demo-turbo", pin(arguments.models, "demo-turbo", arguments.rounds, here))
+        show("how far seeds lie apart, demo-turbo", vary(arguments.models, "demo-turbo", here))
         show("seconds to start", start(arguments.models, here, 3))
 
 
