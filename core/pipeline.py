@@ -32,7 +32,7 @@ from core.lora_library import LoraLibrary
 from core.loras import names_of
 from core.models.downloads import Downloads
 from core.models.hashes import Hashes
-from core.models.library import Library
+from core.models.library import MODEL_KINDS, Library
 from core.models.lora import Coverage
 from core.models.memory import pick_device
 from core.models.residency import Residency, check_level, storage_of
@@ -228,7 +228,7 @@ class Pipeline:
         return tuple(
             entry.id
             for entry in self.library.scan()
-            if entry.kind in {"folder", "checkpoint"} and entry.problem is None and entry.id != name
+            if entry.kind in MODEL_KINDS and entry.problem is None and entry.id != name
             and fit_together(own, profile_of(entry))
         )  # fmt: skip
 

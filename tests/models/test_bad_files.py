@@ -121,7 +121,7 @@ def test_fp8_without_the_scales_that_it_needs(tmp_path: Path, mark: str | None) 
     save_file(state, tmp_path / "x.safetensors", metadata=metadata)
     with (
         Weights([tmp_path / "x.safetensors"]) as weights,
-        pytest.raises(DamagedFile, match="the scale of x.weight is missing"),
+        pytest.raises(DamagedFile, match=r"the scale of x.weight is missing"),
     ):
         weights["x.weight"]
 
@@ -141,5 +141,5 @@ def test_a_file_cut_after_its_header_was_read(tmp_path: Path) -> None:
     with Weights([tmp_path / "x.safetensors"]) as weights:
         with (tmp_path / "x.safetensors").open("r+b") as file:
             file.truncate(500)
-        with pytest.raises(DamagedFile, match="x.safetensors changed while it was read: try again"):
+        with pytest.raises(DamagedFile, match=r"x.safetensors changed while it was read: try again"):
             weights["x"]

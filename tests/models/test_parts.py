@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import tiny_models
 import torch
 from safetensors.torch import save_file
 
@@ -17,6 +16,8 @@ from core.models import dit_names
 from core.models.library import Library
 from core.models.parts import LAYOUTS
 from core.models.weights import Weights
+from core.pipeline import Pipeline
+from tests import tiny_models
 
 CPU = torch.device("cpu")
 Z_KINDS = ["bare", "prefixed", "diffusers' names"]
@@ -333,6 +334,13 @@ def test_a_file_that_is_not_whole(made: tuple[Path, Any], parts: Path, configs: 
     save_file(encoder, parts / "text_encoders" / "qwen_3_4b.safetensors")
     with pytest.raises(ModelError, match="weights that tell the size of its text encoder are missing"):
         load(Library(parts).model("z.safetensors"), device=CPU, configs=configs)
+
+
+def test_a_denoiser_may_stand_in_a_run_with_another(made: tuple[Path, Any], parts: Path) -> None:
+    _, pipe = made
+    for name in ("one", "two"):
+        save_file(tiny_models.dense(tiny_models.comfy_z_image(pipe.transformer)), parts / "unet" / f"{name}.safetensors")
+    assert Pipeline(models=parts, device="cpu", trajectory_bytes=0).companions("one.safetensors") == ("two.safetensors",)
 
 
 def test_lumina_is_no_z_image(parts: Path) -> None:
