@@ -1,5 +1,7 @@
 """The library of LoRAs: names, search, pages, notes, pictures beside files; and that a file is read once."""
 
+import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from core.errors import DamagedFile, ModelError, StorageError, UnknownName
-from core.lora_library import LoraLibrary, item, library
+import app
+from core.errors import DamagedFile, ImageError, ModelError, StorageError, UnknownName
+from core.lora_library import LoraLibrary, item, library, thumbnails
 
 SD15 = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 XL = "lora_unet_input_blocks_4_1_transformer_blocks_1_attn2_to_k"
@@ -198,6 +201,42 @@ def test_thumbnails_from_files_beside(models: Path, loras: LoraLibrary, suffix: 
     assert loras.thumbnail(loras.get("sub/ink.v1")) != small
 
 
+def test_thumbnails_are_bounded(models: Path, loras: LoraLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go; what is asked for again is made again."""
+    monkeypatch.setattr(thumbnails, "MOST", 10)
+    kept = tmp_path / "data" / "lora-thumbnails"
+    for k in range(14):
+        path = lora(models / "loras" / f"{k:02}.safetensors")
+        Image.new("RGB", (8, 8), (k, 0, 0)).save(path.with_suffix(".png"))
+        made = loras.thumbnail(loras.get(f"{k:02}"))
+        assert made is not None
+        os.utime(made, (k, k))
+        assert len(list(kept.glob("*.webp"))) <= 10
+    oldest, newest = loras.thumbnail(loras.get("00")), loras.thumbnail(loras.get("13"))
+    assert oldest is not None and newest is not None and oldest.is_file() and newest.stat().st_mtime == 13
+
+
+def test_a_picture_made_here_is_kept_beside_the_library(models: Path, loras: LoraLibrary, tmp_path: Path) -> None:
+    path = lora(models / "loras" / "sub" / "ink.safetensors")
+    Image.new("RGB", (64, 64), "blue").save(path.with_suffix(".png"))
+    beside = loras.thumbnail(loras.get("sub/ink"))
+    for colour in ("red", "green"):
+        Image.new("RGB", (512, 256), colour).save(tmp_path / "made.png")
+        loras.depict("sub/ink", tmp_path / "made.png")
+        own = loras.thumbnail(loras.get("sub/ink"))
+        assert own is not None and own != beside and len(list(own.parent.iterdir())) == 1
+        with Image.open(own) as picture:
+            red, green, _ = picture.convert("RGB").getpixel((5, 5))  # type: ignore[misc]
+            assert picture.size == (256, 128) and (red > green) == (colour == "red")
+    assert sorted(found.name for found in (models / "loras" / "sub").iterdir()) == ["ink.png", "ink.safetensors"]
+    (tmp_path / "made.png").write_bytes(b"\x89PNG no more")
+    with pytest.raises(ImageError):
+        loras.depict("sub/ink", tmp_path / "made.png")
+    assert loras.thumbnail(loras.get("sub/ink")) == own
+    with pytest.raises(UnknownName):
+        loras.depict("../x", tmp_path / "made.png")
+
+
 def test_a_broken_picture_is_none(models: Path, loras: LoraLibrary) -> None:
     lora(models / "loras" / "ink.safetensors").with_suffix(".png").write_bytes(b"\x89PNG no more")
     assert loras.thumbnail(loras.get("ink")) is None and loras.thumbnail(loras.get("ink")) is None
@@ -207,3 +246,46 @@ def test_a_database_that_cannot_be_kept(models: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match="could not be written"):
         LoraLibrary(models, tmp_path / "data" / "loras.sqlite").page()
+
+
+# ------------------------------------------------------------------ `models` on the command line
+
+
+@pytest.fixture
+def listed(models: Path, tmp_path: Path) -> Any:
+    """`app.py models` over two LoRAs, one with words and a bundled embedding, and two embeddings: its lines."""
+    ink = {f"{SD15}.lora_down.weight": torch.ones(3, 768), f"{SD15}.lora_up.weight": torch.ones(4, 3)}
+    ink |= {"bundle_emb.inky.string_to_param.*": torch.ones(2, 768)}
+    save_file(ink, models / "loras" / "ink.safetensors", metadata={"modelspec.trigger_phrase": "inkstyle, sumi"})
+    (models / "loras" / "cut.safetensors").write_bytes((models / "loras" / "ink.safetensors").read_bytes()[:90])
+    (models / "embeddings").mkdir()
+    save_file({"emb_params": torch.ones(2, 768)}, models / "embeddings" / "moon.safetensors")
+    (models / "embeddings" / "old.pt").write_bytes(b"\x80\x04.")
+
+    def lines(*more: str) -> list[str]:
+        arguments = app.parser().parse_args(["--models", str(models), "--data", str(tmp_path / "data"), "models", *more])
+        out = io.StringIO()
+        assert arguments.run(arguments, out) == 0
+        return out.getvalue().splitlines()
+
+    return lines
+
+
+def test_loras_and_embeddings_are_listed_for_people(listed: Any) -> None:
+    rows = {line.split()[0]: line for line in listed()}
+    assert list(rows) == ["moon", "old", "cut", "ink"]
+    assert rows["ink"].split()[1:3] == ["lora", "sd15"] and rows["ink"].endswith("MiB  trigger words: inkstyle, sumi")
+    assert rows["moon"].split()[1] == "embedding" and rows["moon"].endswith("ready")
+    assert "cut.safetensors is truncated" in rows["cut"] and "pickle" in rows["old"]
+
+
+def test_loras_and_embeddings_as_json(listed: Any, models: Path) -> None:
+    rows = {row["id"]: row for row in map(json.loads, listed("--json"))}
+    assert rows["ink"] == {
+        "id": "ink", "kind": "lora", "family": "sd15", "bytes": (models / "loras" / "ink.safetensors").stat().st_size,
+        "missing": [], "problem": None, "rank": 3, "trigger_words": ["inkstyle", "sumi"], "embeddings": ["inky"],
+    }  # fmt: skip
+    assert rows["cut"]["problem"].startswith("cut.safetensors is truncated") and rows["cut"]["trigger_words"] == []
+    assert (rows["moon"]["kind"], rows["moon"]["problem"]) == ("embedding", None)
+    assert rows["old"]["kind"] == "embedding" and "pickle" in rows["old"]["problem"]
+    assert {"bytes", "family", "missing"} <= rows["moon"].keys()
