@@ -292,7 +292,8 @@ def _segment(k: int, passes: Sequence[Pass], part: Mapping[str, Any], shared: Ma
         "start": None if first and not one.start else one.start, "end": one.last,
         "border": None if first and not own_schedule else "restart",
         "add_noise": None if one.add_noise == first else one.add_noise,
-        "leftover_noise": None if one.leftover == (k < len(passes) - 1) else one.leftover,
+        # At the end of a schedule no noise is left, whatever the flag says.
+        "leftover_noise": None if one.last is None or one.leftover == (k < len(passes) - 1) else one.leftover,
         "noise_seed": None if one.seed == passes[0].seed else one.seed,
     }  # fmt: skip
     return {name: value for name, value in (flags | differs).items() if value is not None}
