@@ -63,7 +63,7 @@ class Limits:
         if free_bytes(folder) < self.free_bytes:
             return StorageError(
                 "The endless run has ended: less than {least} GB of the disk is free. Delete what you do not need, then start it again.",
-                least=gigabytes(self.free_bytes),
+                least=f"{gigabytes(self.free_bytes):g}",
             )  # fmt: skip
         return None
 

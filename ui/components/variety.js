@@ -30,7 +30,8 @@ function cell(job) {
   const star = h("button", { type: "button", class: "sw-var-star", hidden: true }, icon(STAR));
   const still = h("img", { alt: "", draggable: "false" });
   const after = h("figcaption", {});
-  const node = h("div", { class: "sw-var-cell" }, button, star, h("figure", { class: "sw-var-still" }, still, after));
+  const named = h("p", { class: "sw-var-caption", hidden: true });
+  const node = h("div", { class: "sw-var-cell" }, button, star, h("figure", { class: "sw-var-still" }, still, after), named);
   node.fill = (told, starring) => {
     button.style.aspectRatio = `${told.width} / ${told.height}`;
     if (told.thumb && image.getAttribute("src") !== told.thumb) image.src = told.thumb;
@@ -45,11 +46,14 @@ function cell(job) {
     star.setAttribute("aria-label", t("variety.star", { what: what(told) }));
     star.title = star.getAttribute("aria-label");
     star.onclick = () => trigger("star", { job, image: String(told.image), on: told.starred ? "0" : "1" });
-    node.lastChild.hidden = !told.still;
+    const figure = still.parentElement;
+    figure.hidden = !told.still;
+    named.hidden = !told.named;
+    named.textContent = told.caption;
     if (told.still && still.getAttribute("src") !== told.still) still.src = told.still;
     after.textContent = told.after;
-    node.lastChild.classList.toggle("is-striped", Boolean(told.stripes));
-    node.lastChild.title = told.stripes;
+    figure.classList.toggle("is-striped", Boolean(told.stripes));
+    figure.title = told.stripes;
   };
   return node;
 }

@@ -35,7 +35,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "variety.pin.remove": "Unpin",
         "variety.pin.alt": "How the pinned picture stood after its blind steps",
         "variety.pinned": "Pinned: the blind start of seed {seed}. Change the prompt, then Generate.",
-        "variety.pinned.reason": "The pinned start has decided this. Unpin it to change it.",
+        "variety.pinned.reason": "Set by the pinned start.",
         "variety.pinned.off": "Unpin the start first.",
         # beside Generate
         "variety.grid": "Plot blind steps × shift",

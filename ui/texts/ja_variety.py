@@ -35,7 +35,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "variety.pin.remove": "固定を外す",
         "variety.pin.alt": "固定した画像のブラインドステップ直後",
         "variety.pinned": "シード {seed} の出だしを固定しました。プロンプトを変えて「生成」を押してください。",
-        "variety.pinned.reason": "固定した出だしで決まっています。変えるには固定を外してください。",
+        "variety.pinned.reason": "固定した出だしで決まっています。",
         "variety.pinned.off": "先に固定を外してください。",
         # beside Generate
         "variety.grid": "ブラインド × shift の図",

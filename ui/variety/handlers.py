@@ -8,8 +8,6 @@ from typing import Any
 import gradio as gr
 
 from core.errors import MissingPart, Refused, UserError
-from core.families import FAMILIES
-from core.families.flow import FlowFamily
 from core.jobs import JobView, Work, free_bytes, gigabytes
 from core.recipe import Recipe
 from core.variety import MOST, SHIFTS, Blind, blind_of, grid, pinned, rows, started
@@ -20,22 +18,11 @@ from ui.events import text
 from ui.making import Making
 from ui.opening import Opening, Presets, Updates
 from ui.variety.fields import BLIND, LOCKED, VARIETY, read_pin
+from ui.variety.models import FIRST, model_choices
 from ui.variety.view import Varied
 
 SEEDS = 4  # a newcomer's
 PROMPT = "a red rabbit"
-FIRST = "demo-turbo"
-
-
-def model_choices(context: Context) -> list[tuple[str, str]]:
-    """Models that a blind start is for: those of a flow, Z-Image first."""
-    usable = {
-        entry.id: entry.family or ""
-        for entry in context.pipe.library.scan()
-        if isinstance(FAMILIES.get(entry.family or ""), FlowFamily)
-    }
-    listed = [choice for choice in form.model_choices(context) if choice[0] in usable]
-    return sorted(listed, key=lambda choice: (choice[0] != FIRST, usable[choice[0]] != "z_image"))
 
 
 def first_values(context: Context) -> dict[str, Any]:
@@ -101,7 +88,7 @@ class Varying(Opening):
         words, limits = self._words(request), self._context.limits
         cells, seeds = (MOST + 1) * len(SHIFTS), max(2, int(values.get("batch") or 1))
         free = gigabytes(free_bytes(self._context.gallery.folder))
-        end = words("variety.endless.ends", least=gigabytes(limits.free_bytes), free=free)
+        end = words("variety.endless.ends", least=f"{gigabytes(limits.free_bytes):g}", free=f"{free:g}")
         if limits.pictures is not None:
             end = words("variety.endless.limit", most=limits.pictures, end=end)
         off = words("variety.pinned.off") if values.get("pin") else ""
@@ -171,18 +158,22 @@ class Varying(Opening):
             said = views.said("", error=words.error(error))
         return self._varied.shown(owner, words), said
 
-    def pin(self, kept: Any, event: gr.EventData, request: gr.Request) -> Updates:
-        """A picture's blind start is pinned, and the form is filled with its settings. Outputs: form, bar."""
+    def pin(self, kept: Any, event: gr.EventData, request: gr.Request, *values: Any) -> Updates:
+        """A picture's blind start is pinned, and the form is filled with its settings, but for the number of seeds.
+
+        Outputs: form, bar.
+        """
+        now = dict(zip(self._form.names, values, strict=True))
         try:
             view = self._context.jobs.get(text(event, "job"))
             image = _image(event)
             if view.owner != session.owner(kept, request) or image not in view.made or image not in view.handed:
                 raise MissingPart("The start of this picture is no longer known: make it again, then pin it.")
-            recipe, values = view.made[image].recipe, self._pinned(view, image)
+            recipe, filled = view.made[image].recipe, self._pinned(view, image) | {"batch": now["batch"]}
         except UserError as error:
             return self.refused(error, request)
         said = self._words(request)("variety.pinned", seed=recipe.seed)
-        return [*self._filled(values), views.said(said)]
+        return [*self._filled(filled), views.said(said)]
 
     def _pinned(self, view: JobView, image: int) -> dict[str, Any]:
         recipe, frame = view.made[image].recipe, view.handed[image]

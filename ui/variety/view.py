@@ -13,6 +13,7 @@ from ui import views
 from ui.context import Context
 from ui.served import Served
 from ui.texts import Texts
+from ui.variety.models import model_choices
 
 KINDS = ("rows", "pin", "grid", "endless")
 SHOWN = 48  # pictures of an endless run, the latest ones; starred ones are always shown
@@ -31,7 +32,9 @@ class Varied:
         """Everything, and which of it was filed last."""
         latest = {view.work.name: view for view in self._context.jobs.mine(owner) if view.work.name in KINDS}
         last = max(latest.values(), key=lambda view: view.filed, default=None)
+        lacking = last is None and not model_choices(self._context)
         return {
+            "problem": words("variety.no_model") if lacking else "",
             "now": "" if last is None else last.work.name,
             "shows": {name: self._once(latest[name], words) for name in KINDS if name in latest},
         }
@@ -121,7 +124,8 @@ class Varied:
             }  # fmt: skip
         seed = told["seed"] or str(_seed(view, image))
         return told | still | {
-            "image": image, "seed": seed, "starred": image in view.starred, "caption": caption or words("variety.seed.of", seed=seed)
+            "image": image, "seed": seed, "starred": image in view.starred, "named": bool(caption),
+            "caption": caption or words("variety.seed.of", seed=seed),
         }  # fmt: skip
 
     # --- the plot ------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState,
     panel.star(varying.star, kept, panel, **NOW)
     panel.sweep(varying.sweep, kept, [panel, bar], **NOW)
     wires.opens(form, bar, kept, panel.reuse, varying.item, kept)
-    wires.opens(form, bar, kept, panel.pin, varying.pin, kept)
+    wires.opens(form, bar, kept, panel.pin, varying.pin, [kept, *form.inputs])
     opened = wires.opens(form, bar, kept, desk.presets.opened, varying.preset, None)
     settled = [*form.inputs, desk.ask]
     opened.then(varying.settle, form.inputs, settled, **NOW)
