@@ -1,6 +1,7 @@
 """Runs on every level of memory, on tiny models: the same bits, LoRAs without a trace, and memory that runs out in the middle."""
 
 import hashlib
+import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import app
 from core import Pipeline, Result
 from core.errors import ModelError, OutOfMemory, UnknownName
 from core.events import ImageDone, StepDone
+from core.images import png
 from core.models.memory import Memory
 from core.models.residency import LEVELS, Residency
 from core.models.streaming import Straight, tensors_of
@@ -189,6 +192,19 @@ def test_the_level_is_carried_and_what_differs_is_said(opened: Open) -> None:
         Pipeline(models=pipe.library.root, device="mps", memory="fp8")
 
 
+def test_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({**BASE, "model": "sd", "steps": 1}))
+    where = ["--models", str(folder), "--data", str(tmp_path / "data"), "--device", "cpu"]
+    words = ["generate", str(recipe), "--out", str(tmp_path / "out"), "--json"]
+    assert app.main([*where, "--memory", "stream", *words]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert png.read(Path(row["file"])).made_with["memory"] == "stream"
+    with pytest.raises(SystemExit) as refused:
+        app.main([*where, "--memory", "small", *words])
+    assert refused.value.code == 2
+
+
 # ------------------------------------------------------------------ how much is there
 
 
@@ -249,6 +265,27 @@ def test_a_budget_chooses_a_level_and_is_kept(
         assert torch.equal(result.latents, plain.latents) == (level != "fp8")
     assert sorted(peaks.values(), reverse=True) == list(peaks.values()), peaks
     assert peaks["stream"] < peaks["swap"] < peaks["resident"], peaks
+
+
+@pytest.mark.usefixtures("as_a_gpu")
+def test_room_that_is_left_is_used_until_it_runs_out(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a part of the blocks fits, it stays: more is there, within what is free. Memory runs out: they leave, and the level stays."""
+    monkeypatch.setattr("core.models.memory.lane_to", lambda device: Straight(device, ahead=True))
+    model, roomy = "sd", opened("resident")
+    plain, whole = made(roomy, model), loaded(roomy)
+    needs = whole.memory._needs
+    least, free = needs.at(Residency("stream")), needs.at(Residency("swap")) - 1
+    for place in ("core.families.model.free_bytes", "core.models.memory.free_bytes"):
+        monkeypatch.setattr(place, lambda device: free)
+    ledger, pipe = Ledger(monkeypatch), opened(device="cpu:0")
+    assert torch.equal(made(pipe, model).latents, plain.latents)
+    assert least - needs.working < ledger.peak <= free - needs.working
+    with monkeypatch.context() as patch:
+        scarce = Scarce(patch, model, 2)
+        assert torch.equal(made(pipe, model).latents, plain.latents) and scarce.calls == 6
+    assert pipe.residency is not None and pipe.residency.level == "stream" and "no block" in str(pipe.residency)
+    ledger.peak = 0
+    assert torch.equal(made(pipe, model).latents, plain.latents) and ledger.peak <= least - needs.working
 
 
 def test_resident_puts_nothing_between_a_model_and_its_call(opened: Open) -> None:

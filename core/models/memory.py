@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from core.errors import OutOfMemory, UnknownName
-from core.models.residency import GB, Needs, Residency, Sentence, below
+from core.models.residency import GB, NONE_STAYS, Needs, Residency, Sentence, below
 from core.models.streaming import Streamed, lane_to
 from core.models.weights import byte_size
 
@@ -96,6 +96,7 @@ class Memory:
         self.device, self.residency = device, residency
         self._there: set[str] = set()
         self._streamed: dict[str, Streamed] = {}
+        self._fills = True  # where blocks are streamed, as many as fit stay
         self._neighbours: tuple[Memory, ...] = ()
         self._alone = False  # the neighbours leave the device when a component of this model comes
 
@@ -134,7 +135,7 @@ class Memory:
             self.release()
         try:
             if self.residency.streams(name):
-                self._stream_of(name).bring()
+                self._stream_of(name).bring(self._spare(name))
             else:
                 self._move(name, self.device)
         except RuntimeError as error:
@@ -158,8 +159,11 @@ class Memory:
             self._clear()
             return True
         lower = below(self.residency, self.device, LOWEST[name])
+        if self._fills and self.residency.streams(name) and self._stream_of(name).keeps:
+            lower = replace(self.residency, sentences=(Sentence(NONE_STAYS),))
         if lower is None:
             return False
+        self._fills = False
         for there in tuple(self._there):
             if there != name or lower.streams(there) or lower.storage != self.residency.storage:
                 self._park(there)
@@ -187,6 +191,11 @@ class Memory:
     def _clear(self) -> None:
         for neighbour in self._neighbours:
             neighbour.release()
+
+    def _spare(self, name: str) -> int:
+        """Bytes for blocks that may stay: nothing once memory has run out, or where what is free cannot be asked."""
+        free = free_bytes(self.device) if self._fills else None
+        return 0 if free is None else max(0, free - self._needs.working - self._needs.of(name, self.residency))
 
     def _stream_of(self, name: str) -> Streamed:
         if name not in self._streamed:

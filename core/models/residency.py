@@ -2,7 +2,7 @@
 
     resident    all components on the device
     swap        text encoder, denoiser and VAE take turns there
-    stream      and the blocks of text encoder and denoiser come one after the other
+    stream      and blocks of text encoder and denoiser come one after the other, where not all of them can stay
     fp8         and the denoiser's weights are kept in 8 bits: half the bytes, and the only level that changes a picture
 
 In the order of what they cost: time first, quality last. The first that fits is taken, and the next one when memory runs out.
@@ -73,7 +73,7 @@ class Needs:
     """The bytes that a model takes on the device. working: of a forward pass, besides the weights."""
 
     def __init__(self, parts: Mapping[str, nn.Module], working: int) -> None:
-        self._parts, self._working = parts, working
+        self._parts, self.working = parts, working
 
     @property
     def weights(self) -> int:
@@ -83,7 +83,7 @@ class Needs:
     def at(self, residency: Residency) -> int:
         """At a level: of all components, or of the largest."""
         sizes = [self.of(name, residency) for name in self._parts]
-        return (sum(sizes) if residency.level == "resident" else max(sizes, default=0)) + self._working
+        return (sum(sizes) if residency.level == "resident" else max(sizes, default=0)) + self.working
 
     def of(self, component: str, residency: Residency) -> int:
         """Of one component's weights, while it is there."""
@@ -115,6 +115,7 @@ RAN_OUT: Mapping[str, str] = MappingProxyType({
     "stream": "Memory ran out, so text encoder and denoiser come to the GPU block by block from now on.",
     "fp8": "Memory ran out, so the denoiser is kept in 8 bits from now on: pictures change a little.",
 })  # fmt: skip
+NONE_STAYS = "Memory ran out, so no block of text encoder and denoiser stays on the GPU from now on."
 
 
 # ------------------------------------------------------------------ the choice

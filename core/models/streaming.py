@@ -54,6 +54,19 @@ def streamed_bytes(module: nn.Module, size: Callable[[nn.Module], int] = byte_si
     return byte_size(module) - sum(map(byte_size, blocks)) + sum(sorted(map(size, blocks))[-2:])
 
 
+def without(blocks: Sequence[nn.Module], spare: int) -> list[nn.Module]:
+    """The blocks that have to come and go where `spare` bytes of others may stay: evenly, so that copies always have company."""
+    sizes = [byte_size(block) for block in blocks]
+    share, due, left = min(1.0, spare / max(1, sum(sizes))), 0.0, list[nn.Module]()
+    for block, size in zip(blocks, sizes, strict=True):
+        due += share * size
+        if due < size:
+            left.append(block)
+        else:
+            due -= size
+    return left
+
+
 def tensors_of(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
@@ -108,8 +121,14 @@ class Beside:
         self._device, self._stream = device, torch.cuda.Stream(device)
 
     def copy(self, homes: Sequence[Tensor]) -> tuple[list[Tensor], Any]:
+        copies, waiting = list[Tensor](), 0
         with torch.cuda.stream(self._stream):
-            copies = [home.pin_memory().to(self._device, non_blocking=True) for home in homes]
+            for home in homes:
+                copies.append(home.pin_memory().to(self._device, non_blocking=True))
+                waiting += home.nbytes
+                if waiting > BLOCK_BYTES:  # what is copied is given back, so that no more than a block is ever pinned
+                    self._stream.synchronize()
+                    waiting = 0
         return copies, self._stream.record_event()
 
     def await_copy(self, token: Any) -> None:
@@ -161,8 +180,9 @@ class Streamed:
     def __init__(self, module: nn.Module, lane: Lane, most: int = BLOCK_BYTES) -> None:
         self._module, self._lane = module, lane
         self._modules = blocks_of(module, most)
+        self.keeps = False  # whether blocks stay that need not
         self._loose = Group([])
-        self._groups: list[Group] = []
+        self._groups: list[Group] = []  # of the blocks that do not stay
         self._hooks: list[Any] = []
         self._next: dict[int, int] = {}  # which block came after which, the last time
         self._last: tuple[int, Any] | None = None  # the block that ran last, and when it is done
@@ -172,17 +192,21 @@ class Streamed:
         """Bytes on the device now."""
         return self._loose.nbytes + sum(group.nbytes for group in self._groups)
 
-    def bring(self) -> None:
-        """What stays goes to the device, and blocks follow when they are called. Runs out of memory as any copy does."""
-        owners = Counter(id(tensor) for block in self._modules for tensor in set(tensors_of(block)))
-        shared = {id(tensor) for tensor in tensors_of(self._module)} - {k for k, count in owners.items() if count == 1}
-        self._loose = Group([tensor for tensor in dict.fromkeys(tensors_of(self._module)) if id(tensor) in shared])
-        self._groups = [
-            Group([t for t in dict.fromkeys(tensors_of(block)) if id(t) not in shared]) for block in self._modules
-        ]
+    def bring(self, spare: int = 0) -> None:
+        """What stays goes to the device, and blocks follow when they are called. Runs out of memory as any copy does.
+
+        spare: bytes of blocks that may stay as well.
+        """
+        blocks = without(self._modules, spare)
+        self.keeps = len(blocks) < len(self._modules)
+        owners = Counter(id(tensor) for block in blocks for tensor in set(tensors_of(block)))
+        alone = {tensor for tensor, count in owners.items() if count == 1}
+        every = dict.fromkeys(tensors_of(self._module))
+        self._loose = Group([tensor for tensor in every if id(tensor) not in alone])
+        self._groups = [Group([t for t in dict.fromkeys(tensors_of(block)) if id(t) in alone]) for block in blocks]
         self._loose.bring(self._lane)
         self._lane.await_copy(self._loose.arrival)
-        for place, block in enumerate(self._modules):
+        for place, block in enumerate(blocks):
             self._hooks.append(block.register_forward_pre_hook(partial(self._before, place)))
             self._hooks.append(block.register_forward_hook(partial(self._after, place)))
 
@@ -194,6 +218,7 @@ class Streamed:
         self._lane.await_run(self._lane.ran())
         for group in (self._loose, *self._groups):
             group.release()
+        self._next.clear()
         self._last = None
 
     def _before(self, place: int, *_: object) -> None:

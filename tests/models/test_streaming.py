@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.models.streaming import Straight, Streamed, blocks_of, streamed_bytes, tensors_of
+from core.models.streaming import Straight, Streamed, blocks_of, streamed_bytes, tensors_of, without
 from core.models.weights import byte_size
 
 CPU = torch.device("cpu")
@@ -121,6 +121,25 @@ def test_what_two_blocks_share_stays(net: Net) -> None:
     assert lane.alive == 2 * 144 + 24 and torch.equal(net(x), wanted)
     streamed.release()
     assert net.blocks[1].weight is net.blocks[0].weight and torch.equal(net(x), wanted)
+
+
+def test_blocks_that_stay_where_there_is_room() -> None:
+    """Evenly, never more than was allowed, and all of them if all fit."""
+    blocks = [nn.Linear(6, 6, bias=False) for _ in range(8)]
+    places = {spare: [blocks.index(b) for b in without(blocks, spare * 144)] for spare in (0, 2, 4, 7, 8, 9)}  # type: ignore[arg-type]
+    assert places == {0: list(range(8)), 2: [0, 1, 2, 4, 5, 6], 4: [0, 2, 4, 6], 7: [0], 8: [], 9: []}
+
+
+@pytest.mark.parametrize("spare", [0, 300, 10_000])
+def test_the_same_bits_with_blocks_that_stay(net: Net, spare: int) -> None:
+    x, lane = torch.randn(2, 6), Counting(True)
+    wanted, streamed = net(x), Streamed(net, lane)
+    for _ in range(2):
+        streamed.bring(spare)
+        assert all(torch.equal(net(x), wanted) for _ in range(3))
+        assert streamed.keeps == (spare > 0) and lane.peak <= streamed_bytes(net) + spare
+        streamed.release()
+    assert lane.alive == 0 and torch.equal(net(x), wanted)
 
 
 def test_weights_changed_at_home_are_what_runs_next(net: Net) -> None:

@@ -138,6 +138,7 @@ MEMORY: Mapping[str, str] = {
     "The models of this run take turns on the GPU: together they need {needed:.1f} GB, {free:.1f} GB are free.": "この実行のモデルを交代で GPU に載せています。全部では {needed:.1f} GB 必要ですが、空きは {free:.1f} GB です。",
     "Memory ran out, so text encoder, denoiser and VAE take turns on the GPU from now on.": "メモリーが足りなくなったため、以後はテキストエンコーダー、denoiser、VAE を交代で GPU に載せます。",
     "Memory ran out, so text encoder and denoiser come to the GPU block by block from now on.": "メモリーが足りなくなったため、以後はテキストエンコーダーと denoiser をブロックごとに GPU へ送ります。",
+    "Memory ran out, so no block of text encoder and denoiser stays on the GPU from now on.": "メモリーが足りなくなったため、以後はテキストエンコーダーと denoiser のどのブロックも GPU に残しません。",
     "Memory ran out, so the denoiser is kept in 8 bits from now on: pictures change a little.": "メモリーが足りなくなったため、以後は denoiser を 8 ビットで保持します。画像がわずかに変わります。",
     "Text encoder and denoiser come to the GPU block by block, which takes longer: in one piece the larger needs {needed:.1f} GB, {free:.1f} GB are free.": "テキストエンコーダーと denoiser をブロックごとに GPU へ送るため、時間がかかります。大きいほうをまとめて載せるには {needed:.1f} GB 必要ですが、空きは {free:.1f} GB です。",
     "The denoiser is kept in 8 bits, which changes pictures a little: even block by block it needs {needed:.1f} GB, {free:.1f} GB are free.": "denoiser を 8 ビットで保持するため、画像がわずかに変わります。ブロックごとでも {needed:.1f} GB 必要ですが、空きは {free:.1f} GB です。",
