@@ -55,7 +55,7 @@ def without_tags(text: str, draft: Draft) -> str:
     """A negative prompt of A1111, which reads no LoRA there."""
     if LORA_TAG.search(text):
         draft.say("A LoRA tag in the negative prompt has no effect in A1111: it was taken out.")
-    return LORA_TAG.sub("", text)
+    return LORA_TAG.sub("", text).strip()
 
 
 def written(tree: Tree) -> str:

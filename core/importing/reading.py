@@ -52,7 +52,7 @@ def _picture(texts: Mapping[str, str], shelf: Shelf) -> Imported:
 
 
 def _text(text: str, shelf: Shelf) -> Imported:
-    if not text.lstrip().startswith(("{", "[")) and a1111.is_infotext(text):
+    if not text.lstrip().startswith("{") and a1111.is_infotext(text):
         return _infotext(text, shelf)
     data = _json(text)
     if not isinstance(data, dict):
