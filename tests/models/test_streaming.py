@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.families import FAMILIES, configs_of
+from core.models.loader import made, read_json
 from core.models.streaming import Straight, Streamed, blocks_of, streamed_bytes, tensors_of, without
-from core.models.weights import byte_size
+from core.models.weights import build, byte_size
 
 CPU = torch.device("cpu")
 
@@ -121,6 +123,24 @@ def test_what_two_blocks_share_stays(net: Net) -> None:
     assert lane.alive == 2 * 144 + 24 and torch.equal(net(x), wanted)
     streamed.release()
     assert net.blocks[1].weight is net.blocks[0].weight and torch.equal(net(x), wanted)
+
+
+@pytest.mark.parametrize(
+    ("family", "gigabytes", "most"), [("sd15", 1.72, 0.86), ("sdxl", 5.13, 0.4), ("flux", 23.8, 0.7), ("z_image", 12.31, 0.76)]
+)
+def test_real_architectures(family: str, gigabytes: float, most: float) -> None:
+    """In bfloat16 and without any memory: what is on the device at most, two blocks and what stays, and that blocks are almost all."""
+    import diffusers
+
+    record, configs = FAMILIES[family], configs_of(FAMILIES[family])
+    config = next(read_json(configs / f"{name}.json") for name in ("unet", "transformer") if (configs / f"{name}.json").exists())
+    denoiser = build(lambda: made(getattr(diffusers, record.denoiser.kind), config)).bfloat16()
+    blocks = blocks_of(denoiser)
+    assert byte_size(denoiser) / 1e9 == pytest.approx(gigabytes, abs=0.01)
+    assert streamed_bytes(denoiser) / 1e9 < most
+    assert sum(map(byte_size, blocks)) > 0.985 * byte_size(denoiser) and max(map(byte_size, blocks)) <= 2**29
+    parameters = [id(tensor) for block in blocks for tensor in block.parameters()]
+    assert len(parameters) == len(set(parameters))
 
 
 def test_blocks_that_stay_where_there_is_room() -> None:
