@@ -91,7 +91,7 @@ function about(lora) {
   const fact = facts[lora.name];
   if (!fact) return [];
   const cover = fact.covered ? h("span", { class: `sw-lora-cover${fact.odd ? " is-part" : ""}`, title: t("lora.cover.hint") }, fact.covered) : null;
-  const chip = (word) => h("button", { type: "button", class: "sw-quiet sw-chip", title: t("lora.word", { word }), onclick: () => trigger("say", { word }) }, word);
+  const chip = (word) => h("button", { type: "button", class: "sw-quiet sw-chip sw-lora-into", title: t("lora.word", { word }), "aria-label": t("lora.word", { word }), onclick: () => trigger("say", { word }) }, word);
   const words = fact.words.map(chip);
   return [
     cover || words.length ? h("div", { class: "sw-lora-words" }, cover, ...words) : null,
@@ -101,7 +101,7 @@ function about(lora) {
 function when(lora, k) {
   const now = held?.k === k ? held.when : bar(lora);
   if (!now) return h("p", { class: "sw-hint" }, t("lora.scheduled.hint"));
-  if (!steps) return null;
+  if (!steps || facts[lora.name]?.reason) return null;
   const last = Math.min(now.to, steps), first = Math.min(now.from, last);
   const end = (name, at, low, high) => {
     const handle = h("div", { class: "sw-when-end", role: "slider", tabindex: "0", "data-end": name, "data-row": String(k), "data-k": `${name}${k}`, "aria-label": t(`lora.when.${name}`, { name: lora.name }),
