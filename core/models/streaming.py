@@ -4,7 +4,7 @@ So nothing has to be carried back, a patch on the weights at home acts from the 
 copies run beside the computation (CUDA) the next block comes while this one runs: never more than two are there.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from core.models.weights import byte_size
 
 BLOCK_BYTES = 2**29  # a block with more is taken apart: half of SDXL's UNet is in two of its blocks
+LOOSE = -1  # the place of what is in no block
 CRUMBS = 1000  # what has less than a 1000th of a module's bytes is not worth a journey and stays
 
 
@@ -29,7 +30,7 @@ def blocks_of(module: nn.Module, most: int = BLOCK_BYTES) -> list[nn.Module]:
             inside = listed or isinstance(part, nn.ModuleList)
             divisible = any(True for _ in child.children())
             if inside and _runs(child) and (byte_size(child) <= most or not divisible):
-                found.extend([child] if byte_size(child) > least else [])
+                found.extend([child] if byte_size(child) > least and child not in found else [])
             else:
                 walk(child, inside)
 
@@ -70,6 +71,20 @@ def without(blocks: Sequence[nn.Module], spare: int) -> list[nn.Module]:
 def tensors_of(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
+
+
+def owners_of(module: nn.Module, blocks: Sequence[nn.Module]) -> dict[int, set[int]]:
+    """For each tensor, by its id, the places of the blocks that it is in; LOOSE where it is outside of them too."""
+    owners = defaultdict[int, set[int]](set)
+    for place, block in enumerate(blocks):
+        for tensor in tensors_of(block):
+            owners[id(tensor)].add(place)
+    inside = {id(part) for block in blocks for part in block.modules()}
+    for part in module.modules():
+        if id(part) not in inside:
+            for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+                owners[id(tensor)].add(LOOSE)
+    return owners
 
 
 class Lane(Protocol):
@@ -199,11 +214,12 @@ class Streamed:
         """
         blocks = without(self._modules, spare)
         self.keeps = len(blocks) < len(self._modules)
-        owners = Counter(id(tensor) for block in blocks for tensor in set(tensors_of(block)))
-        alone = {tensor for tensor, count in owners.items() if count == 1}
-        every = dict.fromkeys(tensors_of(self._module))
-        self._loose = Group([tensor for tensor in every if id(tensor) not in alone])
-        self._groups = [Group([t for t in dict.fromkeys(tensors_of(block)) if id(t) in alone]) for block in blocks]
+        owners = owners_of(self._module, blocks)
+        self._loose, self._groups = Group([]), [Group([]) for _ in blocks]
+        for tensor in dict.fromkeys(tensors_of(self._module)):
+            places = owners[id(tensor)]
+            place = min(places) if len(places) == 1 else LOOSE  # what two of them need must not go with one
+            (self._loose if place == LOOSE else self._groups[place]).tensors.append(tensor)
         self._loose.bring(self._lane)
         self._lane.await_copy(self._loose.arrival)
         for place, block in enumerate(blocks):

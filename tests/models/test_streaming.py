@@ -115,14 +115,19 @@ def test_no_room_even_for_what_stays(net: Net) -> None:
     assert all(torch.equal(a, b) for a, b in zip(tensors_of(net), wanted, strict=True))
 
 
-def test_what_two_blocks_share_stays(net: Net) -> None:
-    net.blocks[1].weight = net.blocks[0].weight
+@pytest.mark.parametrize("spare", [0, 300])
+@pytest.mark.parametrize("owner", ["another block", "no block"])
+def test_what_others_need_too_stays(net: Net, owner: str, spare: int) -> None:
+    other: Any = net.blocks[1] if owner == "another block" else net.before
+    other.weight = net.blocks[0].weight
     x, lane = torch.randn(2, 6), Counting(True)
     wanted, streamed = net(x), Streamed(net, lane)
-    streamed.bring()
-    assert lane.alive == 2 * 144 + 24 and torch.equal(net(x), wanted)
+    streamed.bring(spare)
+    assert len({tensor.data_ptr() for tensor in streamed._loose.tensors}) == len(streamed._loose.tensors)
+    assert any(tensor is other.weight for tensor in streamed._loose.tensors)
+    assert torch.equal(net(x), wanted) and torch.equal(net(x), wanted)
     streamed.release()
-    assert net.blocks[1].weight is net.blocks[0].weight and torch.equal(net(x), wanted)
+    assert lane.alive == 0 and other.weight is net.blocks[0].weight and torch.equal(net(x), wanted)
 
 
 @pytest.mark.parametrize(
