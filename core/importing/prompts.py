@@ -11,13 +11,14 @@ FOREIGN_TAG = re.compile(r"<(?!lora:)[a-z]{2,12}:[^<>]{1,200}>")
 LORA_TAG = re.compile(r"<lora:[^<>]{1,300}>")
 NUMBER = re.compile(r"[+-]?(?:\d{1,6}\.?\d{0,6}|\.\d{1,6})")
 MOST_STRENGTH = 100.0
+MOST_LETTERS = 20_000  # as in a recipe, which refuses a longer prompt in its own words
 
 Rename = Callable[[str], str]
 
 
 def from_comfyui(text: str, draft: Draft) -> str:
     """ComfyUI knows weights alone: what we would read as more is written so that it stays text."""
-    tree = list(_every(parse(text)))
+    tree = _every(parse(text)) if len(text) <= MOST_LETTERS else []
     if any(isinstance(node, LoraTag) for node in tree):
         text = LORA_TAG.sub("", text)
         draft.say("A LoRA tag in a prompt is only text in ComfyUI: it was taken out.")
@@ -32,6 +33,8 @@ def from_comfyui(text: str, draft: Draft) -> str:
 
 def from_a1111(text: str, steps: int | None, rename: Rename, draft: Draft) -> str:
     """A1111's prompt: edits switch where they switch there, LoRAs have the names that they have here."""
+    if len(text) > MOST_LETTERS:
+        return text
     if found := FOREIGN_TAG.findall(text.replace("<lyco:", "<lora:")):
         draft.say("{tag} in the prompt is not known here: it was taken out.", tag=found[0])
     text = FOREIGN_TAG.sub("", text.replace("<lyco:", "<lora:"))

@@ -16,6 +16,7 @@ from core.recipe import parse
 
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 LETTERS = 4 * 2**20  # of a workflow with everything in it; most have a hundredth of that
+INFOTEXT_LETTERS = png.METADATA_CHARACTERS
 # Where other programs write their settings, which are not read here.
 OTHERS: Mapping[str, str] = {"invokeai_metadata": "InvokeAI", "sd-metadata": "InvokeAI", "fooocus_scheme": "Fooocus",
                              "Dream": "InvokeAI", "Comment": "NovelAI", "parameters": "SwarmUI"}  # fmt: skip
@@ -43,7 +44,7 @@ def _picture(texts: Mapping[str, str], shelf: Shelf) -> Imported:
             return _workflow(_json(_bounded(texts[name])), shelf)
     infotext = texts.get("parameters", "")
     if infotext and not infotext.lstrip().startswith("{"):
-        return _infotext(_bounded(infotext), shelf)
+        return _infotext(_bounded(infotext, INFOTEXT_LETTERS), shelf)
     program = next((program for name, program in OTHERS.items() if name in texts), None)
     if program is not None:
         raise MetadataError("{program} made this picture: its settings cannot be read here, those of ComfyUI and A1111 can.",
@@ -52,7 +53,7 @@ def _picture(texts: Mapping[str, str], shelf: Shelf) -> Imported:
 
 
 def _text(text: str, shelf: Shelf) -> Imported:
-    if not text.lstrip().startswith("{") and a1111.is_infotext(text):
+    if len(text) <= INFOTEXT_LETTERS and not text.lstrip().startswith("{") and a1111.is_infotext(text):
         return _infotext(text, shelf)
     data = _json(text)
     if not isinstance(data, dict):
@@ -94,8 +95,8 @@ def _json(text: str) -> object:
         raise MetadataError("The JSON in this file is damaged and cannot be read.") from error
 
 
-def _bounded(text: str) -> str:
-    if len(text) > LETTERS:
-        raise MetadataError("The text in this file is longer than {most} MB: no workflow is, so it is not read.",
-                            most=LETTERS // 2**20)  # fmt: skip
+def _bounded(text: str, most: int = LETTERS) -> str:
+    if len(text) > most:
+        raise MetadataError("The text in this file is longer than {most} KB: no settings are, so it is not read.",
+                            most=most // 1024)  # fmt: skip
     return text

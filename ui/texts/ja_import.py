@@ -69,7 +69,7 @@ IMPORT: Mapping[str, str] = {
     "{program} made this picture: its settings cannot be read here, those of ComfyUI and A1111 can.": "この画像は {program} で作られています。その設定は読み取れません。読み取れるのは ComfyUI と A1111 のものです。",
     "This JSON is no recipe and no workflow: both are objects.": "この JSON はレシピでもワークフローでもありません（どちらもオブジェクトです）。",
     'This JSON is no recipe and no workflow of ComfyUI: it has neither "stepwise" nor nodes.': 'この JSON はレシピでも ComfyUI のワークフローでもありません。"stepwise" もノードもありません。',
-    "The text in this file is longer than {most} MB: no workflow is, so it is not read.": "このファイルの文字情報は {most} MB を超えています。ワークフローがそこまで長くなることはないため、読みません。",
+    "The text in this file is longer than {most} KB: no settings are, so it is not read.": "このファイルの文字情報は {most} KB を超えています。設定がそこまで長くなることはないため、読みません。",
     "This file is no PNG, WebP or JPEG picture, and no JSON: nothing can be read from it.": "PNG、WebP、JPEG の画像でも JSON でもないため、何も読み取れません。",
     "The JSON in this file is damaged and cannot be read.": "このファイルの JSON は壊れていて読めません。",
 }
