@@ -1,6 +1,8 @@
 """What hands do on the page, shared by the browser tests."""
 
+import base64
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
@@ -39,3 +41,16 @@ def generate(page: Page, place: str = "") -> None:
     page.locator(f"#{place}generate").click()
     expect(bar).to_have_attribute("data-state", re.compile("done|stopped|failed"), timeout=LONG)
     assert bar.get_attribute("data-state") == "done", bar.inner_text()
+
+
+def drop(page: Page, file: Path) -> None:
+    """Lets a file fall on the page, as from the desktop."""
+    page.evaluate(
+        """([name, data]) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([bytes], name, { type: 'image/png' }));
+          document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )

@@ -1,6 +1,5 @@
 """What a person does on the first evening, in a real browser on the demo model."""
 
-import base64
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.hands import open_drawer, open_tab
+from tests.browser.hands import drop, open_drawer, open_tab
 
 NewPage = Callable[..., Page]
 Ready = Callable[[Page], Page]
@@ -48,19 +47,6 @@ def make(page: Page, prompt: str, *, steps: int, seed: str = "7") -> None:
     write(page, "steps", str(steps))
     write(page, "seed", seed)
     page.locator("#generate").click()
-
-
-def drop(page: Page, file: Path) -> None:
-    """Lets a file fall on the page, as from the desktop."""
-    page.evaluate(
-        """([name, data]) => {
-          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-          const dataTransfer = new DataTransfer();
-          dataTransfer.items.add(new File([bytes], name, { type: 'image/png' }));
-          document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
-        }""",
-        [file.name, base64.b64encode(file.read_bytes()).decode()],
-    )
 
 
 def recipe(page: Page) -> dict[str, Any]:

@@ -14,7 +14,7 @@ const settings = h("button", { type: "button", class: "sw-quiet", "aria-expanded
 const reuse = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("reuse", { id: current()?.id }) }, t("stage.reuse"));
 const as_input = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("as_input", { id: current()?.id }) }, t("stage.as_input"));
 const elsewhere = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("elsewhere", { id: current()?.id }) }, t(prefix ? "stage.in_text2image" : "stage.in_split"));
-const file = h("input", { type: "file", accept: ".png,image/png", class: "sw-file", id: `${prefix}open-picture-file` });
+const file = h("input", { type: "file", accept: ".png,.webp,.jpg,.jpeg,.json", class: "sw-file", id: `${prefix}open-picture-file` });
 const opener = h("label", { class: "sw-quiet sw-open", title: t("stage.open.hint") }, file, t("stage.open"));
 const actions = h("div", { class: "sw-actions" }, download, settings, reuse, prefix ? null : as_input, elsewhere, h("span", { class: "sw-grow" }), opener);
 const recipe = h("pre", { tabindex: "0", "aria-label": t("stage.settings") });

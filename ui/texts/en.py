@@ -128,7 +128,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "stage.reuse": "Use settings",
         "stage.as_input": "Use as input",
         "stage.open": "Open picture",
-        "stage.open.hint": "Take the settings of a PNG made here. It can also be dropped anywhere on this page.",
+        "stage.open.hint": "Take the settings of a picture of Stepwise, ComfyUI or A1111, or of a workflow. Drop it anywhere on this page.",
         "stage.copy": "Copy",
         "stage.copied": "Copied",
         "picture.wait": "Waiting, seed {seed}",
