@@ -101,8 +101,10 @@ FITS = "The whole model stays on the GPU: it needs {needed:.1f} GB, {free:.1f} G
 # Why not the level above: that would need so much.
 CHOSEN: Mapping[str, str] = MappingProxyType({
     "swap": "Text encoder, denoiser and VAE take turns on the GPU: together they need {needed:.1f} GB, {free:.1f} GB are free.",
-    "stream": "Text encoder and denoiser come to the GPU block by block, which takes longer: in one piece the larger needs {needed:.1f} GB, {free:.1f} GB are free.",
-    "fp8": "The denoiser is kept in 8 bits, which changes pictures a little: even block by block it needs {needed:.1f} GB, {free:.1f} GB are free.",
+    "stream": "Text encoder and denoiser come to the GPU block by block, which takes longer: "
+              "in one piece the larger needs {needed:.1f} GB, {free:.1f} GB are free.",
+    "fp8": "The denoiser is kept in 8 bits, which changes pictures a little: "
+           "even block by block it needs {needed:.1f} GB, {free:.1f} GB are free.",
 })  # fmt: skip
 FORCED: Mapping[str, str] = MappingProxyType({
     "resident": "The whole model stays on the device, as the memory setting says.",

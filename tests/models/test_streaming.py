@@ -131,14 +131,17 @@ def test_what_others_need_too_stays(net: Net, owner: str, spare: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "gigabytes", "most"), [("sd15", 1.72, 0.86), ("sdxl", 5.13, 0.4), ("flux", 23.8, 0.7), ("z_image", 12.31, 0.76)]
+    ("family", "gigabytes", "most"),
+    [("sd15", 1.72, 0.86), ("sdxl", 5.13, 0.4), ("flux", 23.8, 0.7), ("z_image", 12.31, 0.76)],
 )
 def test_real_architectures(family: str, gigabytes: float, most: float) -> None:
     """In bfloat16 and without any memory: what is on the device at most, two blocks and what stays, and that blocks are almost all."""
     import diffusers
 
     record, configs = FAMILIES[family], configs_of(FAMILIES[family])
-    config = next(read_json(configs / f"{name}.json") for name in ("unet", "transformer") if (configs / f"{name}.json").exists())
+    config = next(
+        read_json(configs / f"{name}.json") for name in ("unet", "transformer") if (configs / f"{name}.json").exists()
+    )
     denoiser = build(lambda: made(getattr(diffusers, record.denoiser.kind), config)).bfloat16()
     blocks = blocks_of(denoiser)
     assert byte_size(denoiser) / 1e9 == pytest.approx(gigabytes, abs=0.01)
