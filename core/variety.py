@@ -6,16 +6,12 @@ Here that is one recipe with two segments, so it is cut, continued and opened li
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from core.onward import go_on
 from core.recipe import Border, ConditioningKind, InitTrajectory, Recipe, Segment
 
 MOST = 3  # blind steps: of nine, more leave too few for the prompt
 SHIFTS = (3.0, 5.0, 7.0)  # of the plot
-COST = 5.0  # points of adherence; what differs more, but follows the prompt worse than this, is no gain
-
-Verdict = Literal["gain", "none", "costly"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +83,3 @@ def pinned(recipe: Recipe, key: str, start: int, prompts: Sequence[str]) -> tupl
     blind = blind_of(recipe)
     own = recipe if blind is None else started(recipe, blind)  # without flags that spoke of a run from its beginning
     return tuple(go_on(own.model_copy(update={"prompt": prompt}), key, start) for prompt in prompts)
-
-
-def verdict(plain: float, blind: float, cost: float | None) -> Verdict:
-    """What a blind start is worth. `cost`: points of adherence that it takes, None where nobody measured it."""
-    if cost is not None and cost > COST:
-        return "costly"
-    return "gain" if blind > plain else "none"

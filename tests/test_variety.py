@@ -16,7 +16,7 @@ from core.models.library import Library
 from core.recipe import Recipe, parse
 from core.sampling import make_sigmas, sample, starting_noise
 from core.sampling.model_sampling import Flow
-from core.variety import Blind, blind_of, grid, pinned, rows, started, verdict
+from core.variety import Blind, blind_of, grid, pinned, rows, started
 from tests import tiny_models
 
 PROMPT = "a red apple"
@@ -170,9 +170,3 @@ def test_the_grid_shares_what_is_blind(pipe: Pipeline) -> None:
     cost = pipe.cost(recipes)
     assert (cost.alone, cost.steps) == (72, 72 - 2 * (1 + 2))
     assert sum(pipe.generate(one).stats.model_calls for one in recipes) == cost.steps
-
-
-def test_what_costs_more_than_five_points_is_no_gain() -> None:
-    assert verdict(0.2, 0.4, None) == "gain" == verdict(0.2, 0.4, 5.0) == verdict(0.2, 0.4, -3.0)
-    assert verdict(0.2, 0.4, 5.1) == "costly"
-    assert verdict(0.4, 0.3, 0.0) == "none"

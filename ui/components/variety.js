@@ -84,7 +84,7 @@ function made(shape, make) {
 function drawRows(job) {
   const nodes = made(`${picked} ${job.id} ${job.parts.length}`, () => job.parts.map((part) => (part.kind === "row"
     ? h("section", { class: "sw-var-row" }, h("h3", {}), h("div", { class: "sw-var-cells" }))
-    : h("p", { class: "sw-var-number", title: t("variety.number.hint") }, h("span", {}), h("b", {})))));
+    : h("p", { class: "sw-var-number" }, h("span", {}), h("b", {}), h("small", {}, t("variety.number.hint"))))));
   job.parts.forEach((part, index) => {
     const [first, second] = nodes[index].children;
     if (part.kind === "row") {

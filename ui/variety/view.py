@@ -8,7 +8,7 @@ from core.images.gallery import Item
 from core.images.structure import STRIPED, Pyramid, pyramid, spread
 from core.jobs import JobView
 from core.recipe import Recipe
-from core.variety import Blind, blind_of, verdict
+from core.variety import Blind, blind_of
 from ui import views
 from ui.context import Context
 from ui.served import Served
@@ -17,6 +17,7 @@ from ui.variety.models import model_choices
 
 KINDS = ("rows", "pin", "grid", "endless")
 SHOWN = 48  # pictures of an endless run, the latest ones; starred ones are always shown
+GAIN = 1.05  # times the plain distance: less is chance
 MEASURED = 512  # pictures whose pyramid is kept: 11 KB each
 
 
@@ -90,7 +91,7 @@ class Varied:
             missing = "variety.number.one" if len(pairs) < 2 else "variety.number.wait"
             return {"kind": "number", "text": words(missing), "detail": "", "verdict": ""}
         times = blind / plain if plain > 1e-6 else 0.0
-        found = verdict(plain, blind, None)
+        found = "gain" if blind >= GAIN * plain else "none"
         text = words("variety.number", plain=f"{plain:.2f}", blind=f"{blind:.2f}")
         detail = words(f"variety.verdict.{found}", times=f"{times:.1f}") if times else ""
         return {
