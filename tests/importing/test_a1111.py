@@ -14,7 +14,8 @@ from core.importing import Imported, Shelf, read
 from core.models.hashes import Hashes
 from core.pipeline import Pipeline
 from core.prompt.editing import choices, decided
-from core.prompt.grammar import Text, parse as tree_of
+from core.prompt.grammar import Text
+from core.prompt.grammar import parse as tree_of
 from core.recipe import parse
 from tests.importing.conftest import Read
 from tests.importing.files import a1111_picture

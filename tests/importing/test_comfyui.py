@@ -10,7 +10,8 @@ import torch
 from core.errors import MetadataError
 from core.importing import Imported
 from core.pipeline import Pipeline
-from core.prompt.grammar import Text, parse as tree_of
+from core.prompt.grammar import Text
+from core.prompt.grammar import parse as tree_of
 from core.recipe import Recipe, parse
 from tests.importing.conftest import Read
 from tests.importing.files import Graph, advanced, comfyui_webp, node, png, two, workflow_of

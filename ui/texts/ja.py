@@ -131,7 +131,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "stage.reuse": "この設定を使う",
         "stage.as_input": "入力に使う",
         "stage.open": "画像を開く",
-        "stage.open.hint": "ここや ComfyUI、A1111 で作った画像、またはワークフローから設定を読み込みます。ページ上のどこにでもドロップできます。",
+        "stage.open.hint": "ここや ComfyUI、A1111 の画像、ワークフローから設定を読み込みます。ページのどこにでもドロップできます。",
         "stage.copy": "コピー",
         "stage.copied": "コピーしました",
         "picture.wait": "待機中、シード {seed}",
