@@ -35,17 +35,17 @@ def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @contextmanager
-def served(models: Path, folder: Path) -> Iterator[str]:
-    """`python app.py` in a process of its own, on a free port, with folders of its own."""
+def served(models: Path, folder: Path, **environment: str) -> Iterator[str]:
+    """`python app.py` in a process of its own, on a free port, with folders of its own; `environment` beside ours."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "app.py", "--port", str(port), "--models", str(models)]
     command += ["--data", str(folder / "data"), "--outputs", str(folder / "outputs")]
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "temp"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    usual = {"GRADIO_TEMP_DIR": str(folder / "temp"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     log = folder / "log.txt"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **usual, **environment}, stdout=out, stderr=subprocess.STDOUT)
     try:
         _wait(f"http://127.0.0.1:{port}", process, log)
         yield f"http://127.0.0.1:{port}"
@@ -88,6 +88,7 @@ def new_page(browser: Browser, address: str) -> Iterator[NewPage]:
         opened.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
+        page.set_default_navigation_timeout(240_000)  # a page takes two seconds of a core: on a busy machine that is a minute
         page.on("pageerror", lambda error: errors.append(str(error)) if "AbortError" not in str(error) else None)
         page.on("console", lambda message: errors.append(message.text) if SCRIPT_ERROR.match(message.text) else None)
         page.goto(address)
