@@ -23,10 +23,10 @@ class Shelf:
 
     def model(self, name: str, digest: str = "") -> str | None:
         """Our name of a model, by its hash or else by its name; None: it is not here."""
-        return self._match(name, digest, _usable(self._entries, MODEL_KINDS))
+        return self._match(name, digest, _of_kind(self._entries, MODEL_KINDS))
 
     def vae(self, name: str, digest: str = "") -> str | None:
-        return self._match(name, digest, _usable(self._entries, ("vae",)))
+        return self._match(name, digest, _of_kind(self._entries, ("vae",)))
 
     def lora(self, name: str, digest: str = "") -> str | None:
         """A LoRA by hash, by name, or by the title in its own metadata, which A1111 takes for its name."""
@@ -63,11 +63,12 @@ class Shelf:
 
     @cached_property
     def _loras(self) -> tuple[LoraItem, ...]:
-        return tuple(item for item in self._lora_library.every() if item.problem is None)
+        return tuple(self._lora_library.every())
 
 
-def _usable(entries: Iterable[Entry], kinds: Sequence[str]) -> Known:
-    return [(entry.id, entry.path) for entry in entries if entry.kind in kinds and entry.problem is None]
+def _of_kind(entries: Iterable[Entry], kinds: Sequence[str]) -> Known:
+    """Those that something is wrong with too: a run of them says what."""
+    return [(entry.id, entry.path) for entry in entries if entry.kind in kinds]
 
 
 def _named(name: str, known: Iterable[tuple[str, str]]) -> str | None:
