@@ -36,7 +36,7 @@ NUMBERS = {
 }  # by type of value
 STRING, ARRAY = 8, 9
 KEPT = {"general.architecture", "general.name"}
-ROWS = 2**20  # numbers that are made of blocks at a time
+CHUNK = 2**20  # numbers that are made of blocks, or multiplied by a scale, at a time
 
 # llama.cpp's names of a text encoder's weights, as (pattern, the encoder's own name).
 QWEN3 = {
@@ -188,21 +188,21 @@ def blocks(kind: int) -> tuple[str, int, int]:
     return (known[kind].name, *GGML_QUANT_SIZES[known[kind]]) if kind in known else ("", 1, 0)
 
 
-def dequantised(raw: Tensor, dtype: str, columns: int, name: str) -> Tensor:
-    """Blocks [rows, bytes] as the float32 numbers [rows, columns] that they stand for, some rows at a time. Raises ModelError."""
+def dequantised(raw: Tensor, kind: str, columns: int, dtype: torch.dtype, name: str) -> Tensor:
+    """Blocks [rows, bytes] as the numbers [rows, columns] that they stand for, some rows at a time. Raises ModelError."""
     from gguf.constants import GGMLQuantizationType
     from gguf.quants import dequantize
 
-    out = torch.empty(raw.shape[0], columns, dtype=torch.float32)
-    step = max(1, ROWS // columns)
+    out = torch.empty(raw.shape[0], columns, dtype=dtype)
+    step = max(1, CHUNK // columns)
     try:
         for row in range(0, raw.shape[0], step):
-            numbers = dequantize(raw[row : row + step].numpy(), GGMLQuantizationType[dtype])
+            numbers = dequantize(raw[row : row + step].numpy(), GGMLQuantizationType[kind])
             out[row : row + step] = torch.from_numpy(numbers)
     except (KeyError, NotImplementedError) as error:
         raise ModelError(
             "{name} holds weights of a kind that is not known here ({kind}): get a bf16, fp8 or Q8_0 file.",
             name=name,
-            kind=dtype,
+            kind=kind,
         ) from error
     return out

@@ -40,11 +40,7 @@ def from_parts(
     tokenizer: Callable[[TextPart], Any],
 ) -> Parts:
     """All components. `configs` is a folder with one JSON file for each. Raises ModelError."""
-    layout, home = LAYOUTS[part.kind], files["denoiser"]
-    with Weights([home.path]) as weights:
-        kept = dtype(weights.dtype(home.prefix))
-        config = _told(layout.config, weights, home.prefix, configs / f"{part.name}.json", part.title)
-        net = denoiser(part, config, layout.source(weights, home.prefix, config), kept, weights.title)
+    net, kept = read_denoiser(files["denoiser"], configs, part, dtype)
     return Parts(
         denoiser=net,
         vae=vae_from_file(files["vae"].path, read_json(configs / "vae.json"), files["vae"].prefix),
@@ -53,8 +49,19 @@ def from_parts(
     )
 
 
-def _text(home: PartFile, text: TextPart, configs: Path, dtype: torch.dtype) -> nn.Module:
+def read_denoiser(
+    home: PartFile, configs: Path, part: DenoiserPart, dtype: Callable[[torch.dtype], torch.dtype]
+) -> tuple[nn.Module, torch.dtype]:
+    """It, and the dtype that it is kept in. Raises ModelError."""
+    layout = LAYOUTS[part.kind]
     with Weights([home.path]) as weights:
+        kept = weights.made = dtype(weights.dtype(home.prefix))
+        config = _told(layout.config, weights, home.prefix, configs / f"{part.name}.json", part.title)
+        return denoiser(part, config, layout.source(weights, home.prefix, config), kept, weights.title), kept
+
+
+def _text(home: PartFile, text: TextPart, configs: Path, dtype: torch.dtype) -> nn.Module:
+    with Weights([home.path], dtype) as weights:
         config = _told(TEXTS[text.kind], weights, home.prefix, configs / f"{text.name}.json", "text encoder")
         source = text_source(weights, home.prefix)
         return MAKERS[text.kind](config, source, dtype, projection=text.projection, file=weights.title)

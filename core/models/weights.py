@@ -32,8 +32,9 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 class Weights:
     """The tensors of one or more safetensors or GGUF files, open within a `with`."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = tuple(files)
+    def __init__(self, files: Sequence[Path], made: torch.dtype = torch.float32) -> None:
+        """made: the dtype of numbers that are made of fp8 or of blocks; its rounding is the only one."""
+        self.files, self.made = tuple(files), made
         self._of: dict[str, tuple[BufferedReader, TensorInfo]] = {}
         self._layers = ""  # ComfyUI's table of quantised modules, where a file has it
         self._stack = ExitStack()
@@ -56,7 +57,7 @@ class Weights:
         return name in self._of
 
     def __getitem__(self, name: str) -> Tensor:
-        """A tensor; one of fp8 or in blocks as the float32 numbers that it stands for."""
+        """A tensor; one of fp8 or in blocks as the numbers that it stands for."""
         return self.read(name)
 
     def read(self, name: str, rows: slice | None = None) -> Tensor:
@@ -67,7 +68,7 @@ class Weights:
         shape = (count, *info.shape[1:]) if info.shape else ()
         raw = self._bytes(name, first, count)
         if info.dtype not in DTYPES:
-            return gguf.dequantised(raw.view(count, -1), info.dtype, info.shape[-1], self.title).view(shape)
+            return gguf.dequantised(raw.view(count, -1), info.dtype, info.shape[-1], self.made, self.title).view(shape)
         tensor = raw.view(DTYPES[info.dtype]).view(shape)
         return self._dequantised(name, tensor, slice(first, last)) if tensor.dtype in FLOAT8 else tensor
 
@@ -90,12 +91,12 @@ class Weights:
         module = name.removesuffix(".weight")
         scale = next((module + end for end in SCALES if module + end in self), None)
         if scale is not None:
-            return tensor.float().mul_(_spread(self[scale].float(), self.shape(name), rows))
+            return _scaled(tensor, _spread(self[scale].float(), self.shape(name), rows), self.made)
         if name.endswith(".weight") and self._is_scaled(module):
             raise DamagedFile(
                 "{name} is not complete: the scale of {key} is missing, so it cannot be read.", name=self.title, key=name
             )
-        return tensor.float()
+        return tensor.to(self.made)
 
     def _is_scaled(self, module: str) -> bool:
         """Whether the file says that the numbers of this module are to be multiplied, in one of ComfyUI's three ways."""
@@ -118,6 +119,18 @@ class Weights:
     def title(self) -> str:
         """How messages call it."""
         return self.files[0].name if len(self.files) == 1 else self.files[0].parent.name
+
+
+def _scaled(tensor: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Multiplied in float32, some rows at a time: the whole in float32 would be the largest thing in memory."""
+    if tensor.ndim < 2:
+        return (tensor.float() * scale).to(dtype)
+    out = torch.empty(tensor.shape, dtype=dtype)
+    step = max(1, gguf.CHUNK // max(1, tensor[0].numel()))
+    for row in range(0, len(tensor), step):
+        part = slice(row, row + step)
+        out[part] = tensor[part].float().mul_(scale[part] if scale.ndim else scale)
+    return out
 
 
 def _spread(scale: Tensor, shape: tuple[int, ...], rows: slice) -> Tensor:
@@ -170,9 +183,11 @@ def fill(module: nn.Module, source: Source, dtype: torch.dtype, *, part: str, fi
             if tensor.numel() != wanted.numel():
                 raise _misshapen(part, file, key, tensor, wanted)
             tensor = tensor.reshape(wanted.shape)  # a 1x1 convolution that became a linear layer, or back
-        # A copy even in the same dtype: a mapped tensor lies where the file has it, and a CPU's kernels round differently
-        # at another alignment, so equal weights in another file would not give equal bits (seen: 4e-7).
-        state[key] = tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+        # A copy of what is part of a larger tensor: that would stay in memory too, and at another alignment a CPU's kernels
+        # round differently, so equal weights in another file would not give equal bits (seen: 4e-7).
+        part_of = tensor.untyped_storage().nbytes() != tensor.nbytes
+        state[key] = tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, copy=part_of)
+        del tensor  # before the next one is read
     if missing:
         raise ModelError(
             "{file} is not complete: {count} weights of its {part} are missing, the first is {key}.",
