@@ -1,15 +1,18 @@
 """demo-turbo's transformer: a flow from noise to the cached latents, then its own guidance taught to it.
 
-x = (1 - sigma) * clean + sigma * noise. The network is told 1 - sigma and gives clean - noise, the velocity with its sign
-turned, as Z-Image does. First the teacher learns from the data; then a student that starts as the teacher learns to give
-at once what the teacher gives with guidance: it needs nine steps without guidance, and its seeds differ less.
+x = (1 - sigma) * clean + sigma * noise. The network is told 1 - sigma and gives clean - noise, the velocity with its
+sign turned, as Z-Image does. First the teacher learns from the data; then a student that starts as the teacher goes on
+learning, from the teacher's answers with guidance and a little from the data: it needs no guidance, and its seeds
+differ less.
 
-`python -m training.turbo` goes on from its checkpoint, else from the weights in models/demo-turbo (`--fresh`: from none).
+`python -m training.turbo` goes on from its checkpoint, else from the weights in models/demo-turbo (`--fresh`: from
+none). Delete a stage's checkpoint in training/work/turbo to train that stage again.
 """
 
 import argparse
 import copy
 import random
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,9 @@ SHEETS, REPORT = Path(__file__).with_name("sheets"), Path(__file__).with_name("t
 SHIPPED = Path(__file__).parents[1] / "models" / "demo-turbo"
 UNCONDITIONAL = 0.1  # share of empty captions
 GUIDANCE = 4.0  # that the student learns
+FROM_DATA = 0.3  # how much of the teacher's error the student is shown: all of it would drown the guidance in noise
 RATES = {"teacher": 2e-3, "student": 1e-3}  # of learning, at their highest
+SMOOTH = {"teacher": 0.998, "student": 0.99}  # of the moving average
 KEPT_EVERY = 180.0  # seconds between checkpoints
 PROBED = 64  # latents
 
@@ -63,7 +68,12 @@ def mixed(clean: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
 class Reader:
     """Captions -> states and which of them are said; the frozen text encoder without the layer that nobody reads."""
 
-    def __init__(self, tokenizer: Path, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    def __init__(
+        self,
+        tokenizer: Path = turbo_text.TOKENIZER,
+        folder: Path = turbo_text.FOLDER,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
         self.words = turbo_text.read_tokenizer(tokenizer)
         self.model = Qwen3Model.from_pretrained(folder, dtype=dtype).eval().requires_grad_(False)
         self.model.layers, self.model.norm = self.model.layers[:-1], nn.Identity()
@@ -78,11 +88,11 @@ class Reader:
 Read = tuple[Tensor, Tensor]  # states [N, L, width], said [N, L]
 
 
-def guided(teacher: Any, run: Block, x: Tensor, time: Tensor, read: Read, nothing: Read) -> Tensor:
-    """What the teacher gives with guidance, float32."""
-    with torch.no_grad():
-        without = forward(teacher, x, time, *nothing, run).float()
-        return without + GUIDANCE * (forward(teacher, x, time, *read, run).float() - without)
+@torch.no_grad()
+def lesson(teacher: Any, run: Block, x: Tensor, time: Tensor, read: Read, nothing: Read, shown: Tensor) -> Tensor:
+    """What the student shall give, float32: the teacher's guided answer, and a share of its error on the data."""
+    answer, without = (forward(teacher, x, time, *states, run).float() for states in (read, nothing))
+    return without + GUIDANCE * (answer - without) + FROM_DATA * (shown - answer)
 
 
 @torch.no_grad()
@@ -103,16 +113,21 @@ def probe(net: Any, reader: Reader, cache: tuple[Tensor, list[Any]]) -> str:
     return "clean error right/empty/shuffled caption at sigma " + ", ".join(lines)
 
 
-def parts(fresh: bool) -> tuple[Path, Path]:
-    """Folders of the tokenizer and of the text encoder: ours, else the shipped ones, which fit the shipped weights."""
-    if fresh or turbo_text.FOLDER.exists() or not (SHIPPED / "transformer").exists():
-        return turbo_text.TOKENIZER, turbo_text.run()
-    return SHIPPED / "tokenizer", SHIPPED / "text_encoder"
+def prepare(fresh: bool) -> None:
+    """Tokenizer and text encoder into training/work: new ones, or, at a start from the shipped weights, theirs."""
+    if not fresh and shipped() and not (FOLDER / "teacher.pt").exists():
+        shutil.copytree(SHIPPED / "tokenizer", turbo_text.TOKENIZER, dirs_exist_ok=True)
+        shutil.copytree(SHIPPED / "text_encoder", turbo_text.FOLDER, dirs_exist_ok=True)
+    turbo_text.run()
+
+
+def shipped() -> bool:
+    return (SHIPPED / "transformer" / "config.json").exists()
 
 
 def started(fresh: bool) -> ZImageTransformer2DModel:
     """A new network, or the shipped one to go on from."""
-    if fresh or not (SHIPPED / "transformer").exists():
+    if fresh or not shipped():
         return build()
     return ZImageTransformer2DModel.from_pretrained(SHIPPED / "transformer", torch_dtype=torch.float32)
 
@@ -121,13 +136,12 @@ def train(rank: int, workers: int, budget: Budget, stage: str) -> None:
     """One worker of the stage "teacher" or "student"; rank 0 keeps the log, the checkpoint, the smoothed weights."""
     torch.manual_seed(0)
     folder, pupil = FOLDER / stage, stage == "student"
-    tokenizer, text = parts(budget.fresh)
-    reader, exact = Reader(tokenizer, text), Reader(tokenizer, text, torch.float32)
+    reader, exact = Reader(), Reader(dtype=torch.float32)
     run: Block = torch.compile(block, dynamic=False)
     teacher = ZImageTransformer2DModel.from_pretrained(FOLDER / "teacher") if pupil else None
     twin = copy.deepcopy(teacher) if teacher is not None else started(budget.fresh)
     net = copy.deepcopy(twin)
-    masters = Masters(net, orthogonal=True, smooth=0.998)
+    masters = Masters(net, orthogonal=True, smooth=SMOOTH[stage])
     if teacher is not None:
         teacher = teacher.to(torch.bfloat16).requires_grad_(False)
     state = load_state(FOLDER / f"{stage}.pt")
@@ -148,7 +162,9 @@ def train(rank: int, workers: int, budget: Budget, stage: str) -> None:
         clean, sigmas = cache[0][chosen].float(), draw_sigmas(len(chosen), first)
         noise = torch.randn_like(clean)
         x = mixed(clean, noise, sigmas).bfloat16()
-        wanted = clean - noise if teacher is None else guided(teacher, run, x, 1 - sigmas, read, nothing)
+        wanted = clean - noise
+        if teacher is not None:
+            wanted = lesson(teacher, run, x, 1 - sigmas, read, nothing, wanted)
         loss = ((forward(net, x, 1 - sigmas, *read, run).float() - wanted) ** 2).mean()
         loss.backward()
         done = masters.update(schedule, clock.seconds() / budget.seconds)
@@ -193,7 +209,7 @@ def read_options() -> Options:
 def run(options: Options) -> dict[str, object]:
     """Both parts, as far as they are not done, the folder they end in, and what it can do."""
     latents.run(options.vae, options.scenes, options.workers)
-    tokenizer, text = parts(options.fresh)  # before the workers, who would all make them
+    prepare(options.fresh)
     for stage, minutes in (("teacher", options.minutes), ("student", options.distil_minutes)):
         new = stage == "teacher" and options.fresh
         budget = Budget(
@@ -206,7 +222,7 @@ def run(options: Options) -> dict[str, object]:
         )
         spread(train, options.workers, budget, stage)
     teacher, target = (
-        turbo_export.run(FOLDER / stage, tokenizer, text, options.vae, place)
+        turbo_export.run(FOLDER / stage, options.vae, place)
         for stage, place in (("teacher", FOLDER / "demo-turbo-teacher"), ("student", options.target))
     )
     figures = turbo_evaluate.run(target, teacher, SHEETS, REPORT)

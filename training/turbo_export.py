@@ -12,14 +12,14 @@ from training.export import check_sizes, forget_paths
 from training.turbo_net import SHIFT
 
 
-def run(transformer: Path, tokenizer: Path, text: Path, vae: Path, target: Path) -> Path:
-    """From the folders of the parts; README.md in `target` stays."""
+def run(transformer: Path, vae: Path, target: Path) -> Path:
+    """With the text encoder and the tokenizer of training/work; README.md in `target` stays."""
     decoder = AutoencoderKL.from_pretrained(vae)
     decoder.register_to_config(shift_factor=0.0)  # the stock pipeline adds it, None or not
     pipeline = ZImagePipeline(
         transformer=ZImageTransformer2DModel.from_pretrained(transformer),
-        text_encoder=Qwen3Model.from_pretrained(text),
-        tokenizer=turbo_text.read_tokenizer(tokenizer),
+        text_encoder=Qwen3Model.from_pretrained(turbo_text.FOLDER),
+        tokenizer=turbo_text.read_tokenizer(),
         vae=decoder,
         scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=SHIFT),
     ).to(dtype=torch.float16)

@@ -95,7 +95,7 @@ def ropes(net: Any, length: int, rows: int, columns: int) -> tuple[Rope, Rope]:
 
 
 def forward(net: Any, x: Tensor, time: Tensor, states: Tensor, said: Tensor, run: Block = block) -> Tensor:
-    """x [N, C, H, W'], time = 1 - sigma [N], states [N, L, text width], said [N, L] -> what `net` gives, [N, C, H, W']."""
+    """x [N, C, H, W'], time = 1 - sigma [N], states [N, L, text width], said [N, L] -> what `net` gives for x."""
     count, channels, height, width = x.shape
     rows, columns = height // PATCH, width // PATCH
     patches = (

@@ -1,4 +1,4 @@
-"""demo-turbo's tokenizer and text encoder: Qwen3's chat template over an own byte-level BPE, a Qwen3 model of three layers.
+"""demo-turbo's tokenizer and text encoder: Qwen3's chat template over an own byte-level BPE, a Qwen3 of three layers.
 
 The encoder learns to say what a caption names, as `text.py`'s does, and then stays as it is. What the transformer reads
 are the states that go into the last layer, so only two of the three layers are ever used or trained.
@@ -92,7 +92,7 @@ def encode(words: Qwen2Tokenizer, captions: list[str], length: int = LENGTH) -> 
 
 
 def states(model: Qwen3Model, ids: Tensor) -> Tensor:
-    """[N, L, WIDTH]: what goes into the last layer. Causal, so the padding behind a caption changes nothing before it."""
+    """[N, L, WIDTH]: what goes into the last layer. Causal: the padding behind a caption changes nothing before it."""
     return model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states[-2]
 
 
