@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 from core.importing.draft import finite
@@ -17,6 +18,7 @@ ENCODERS = ("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "CLIPLoaderGGUF"
 SHIFTS = ("ModelSamplingAuraFlow", "ModelSamplingSD3")
 LORAS = ("LoraLoader", "LoraLoaderModelOnly", "Power Lora Loader (rgthree)")
 PREDICTIONS = {"eps": "eps", "v_prediction": "v", "lcm": "lcm"}
+MOST_ROWS = 100  # of a node with many LoRAs
 TO_MODEL = ("model", "model1", "unet")
 TO_CLIP = ("clip", "clip1")
 TO_WORDS = ("conditioning", "positive", "conditioning_1", "conditioning_to", "cond1")
@@ -101,7 +103,8 @@ class Chains:
     def _loras(self, node: Node, strength: str) -> list[tuple[str, str, float]]:
         """The LoRAs of one node, with the strength on the model or on the text encoders."""
         if node.kind == "Power Lora Loader (rgthree)":
-            rows = [cast("dict[str, Any]", row) for row in node.inputs.values() if isinstance(row, dict)]
+            values = [value for name, value in islice(node.inputs.items(), MOST_ROWS) if name.startswith("lora_")]
+            rows = [cast("dict[str, Any]", value) for value in values if isinstance(value, dict)]
             on = [row for row in rows if row.get("on") is True and isinstance(row.get("lora"), str)]
             told = [(row["lora"], finite(row.get("strength"))) for row in on]
         else:

@@ -21,6 +21,7 @@ RUN_WIDE = ("prediction",)
 TO_IMAGE = ("images", "image", "pixels", "upscaled_image")
 TO_LATENT = ("latent_image", "samples", "latent", "samples1", "samples_to", "latents")
 OUTPUTS = ("SaveImage", "PreviewImage")
+MOST_OUTPUTS = 50  # that are looked at
 LEAST_DENOISE = 1e-4  # below it nothing is left to do
 MOST_STEPS = 10_000  # of a schedule that a small denoise makes long
 
@@ -103,8 +104,8 @@ def read(graph: Graph, shelf: Shelf) -> None:
 def _output(graph: Graph) -> Node:
     """The node that saves the picture; of several the one with the most samplers before it."""
     found = [node for node in graph.nodes.values() if node.kind.startswith(("Save", "Preview")) and graph.link(node, *TO_IMAGE)]
-    counts = {node.id: _samplers_before(graph, node) for node in found}
-    found = [node for node in found if counts[node.id]]
+    counts = {node.id: _samplers_before(graph, node) for node in found[:MOST_OUTPUTS]}
+    found = [node for node in found if counts.get(node.id)]
     if not found:
         raise MetadataError("No KSampler leads to a saved picture in this workflow: only those of ComfyUI itself are read.")
     best = max(found, key=lambda node: (node.kind == "SaveImage", counts[node.id]))

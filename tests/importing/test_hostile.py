@@ -153,21 +153,42 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_each_is_told_in_a_sentence(name: str, reading: Read) -> None:
     data, sentence = CASES[name]
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UserError, match=sentence) as caught:
         reading((data if isinstance(data, str) else json.dumps(data)).encode())
-    assert str(caught.value).endswith(".") and time.perf_counter() - began < 5
+    assert str(caught.value).endswith(".") and time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("letter", ["a", "a,", "a: ", '"', "[", "<lora:", "Steps: 1, a: 2, b: 3\n", "(", "\\"])
 def test_long_texts_take_moments(letter: str, reading: Read) -> None:
     """Nothing takes longer than in proportion to its length."""
     most = 2**18 // len(letter) - 30
-    began = time.perf_counter()
+    began = time.process_time()
     outcome(reading, ("Steps: 1, a: b, c: d, " + letter * most).encode())
     outcome(reading, (letter * most + "\nSteps: 1, a: b, c: d").encode())
     outcome(reading, json.dumps(two(**{"6": node("CLIPTextEncode", text=letter * 2**20, clip=["4", 1])})).encode())
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
+
+
+def test_graphs_that_lead_everywhere_take_moments(reading: Read) -> None:
+    outputs = {f"s{k}": node("SaveImage", images=["8", 0]) for k in range(2000)}
+    chain = {f"c{k}": node("LatentThing", samples=[f"c{k - 1}" if k else "5", 0]) for k in range(2000)}
+    many = {f"lora_{k}": {"on": True, "lora": "x", "strength": 1} for k in range(9000)}
+    rows = node("Power Lora Loader (rgthree)", model=["4", 0], **many)
+    samplers = [(str(100 + k), advanced([str(99 + k) if k else "c1999", 0], model=["r", 0])) for k in range(190)]
+    began = time.process_time()
+    for graph in (two(**outputs, **chain), workflow_of(*samplers, **chain, **outputs, r=rows)):
+        outcome(reading, json.dumps(graph).encode())
+    assert time.process_time() - began < 10
+
+
+def test_several_loras_of_one_node(reading: Read) -> None:
+    rows = {"lora_1": {"on": True, "lora": "pixel-art.safetensors", "strength": 0.5}, "lora_2": {"on": False, "lora": "off"}}
+    more = {"20": node("Power Lora Loader (rgthree)", model=["4", 0], clip=["4", 1], **rows),
+            "6": node("CLIPTextEncode", text="a", clip=["20", 1]), "7": node("CLIPTextEncode", text="", clip=["20", 1])}  # fmt: skip
+    found = outcome(reading, json.dumps(workflow_of(("10", advanced(["5", 0], model=["20", 0])), **more)).encode())
+    assert found is not None and found.notes == ()
+    assert [lora.model_dump() for lora in found.recipe.loras] == [{"name": "pixel-art", "model": 0.5, "text": 0.5}]
 
 
 def test_texts_that_are_too_long_are_not_read(reading: Read) -> None:
