@@ -99,6 +99,15 @@ def test_broken_metadata_says_nothing(tmp_path: Path, text: str) -> None:
     json.dumps([file.title, file.base_model]).encode()
 
 
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(.*a){20}", ".*.*.*.*.*.*.*x", "(", "[", "a" * 5000, "(?:x+x+)+y", r"(a)\1+"])
+def test_patterns_that_would_take_for_ever(tmp_path: Path, pattern: str) -> None:
+    """They are letters then, and no module has such a name: the scale is that of all."""
+    told = {"unet.lora_alpha": 4, "unet.r": 2, "unet.alpha_pattern": {pattern: 100}}
+    module = "unet." + "a" * 150 + "!"
+    file = written(tmp_path, pair(module), lora_adapter_metadata=json.dumps(told))
+    assert file.peft[""].scale(module.removeprefix("unet."), 2) == 2.0
+
+
 def test_bundled_embeddings_are_offered(tmp_path: Path) -> None:
     vectors = torch.randn(3, 768)
     parts = ("ink.string_to_param.*", "two.clip_l", "two.clip_g")

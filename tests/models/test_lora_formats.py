@@ -390,6 +390,10 @@ PEFT: dict[str, dict[str, Any]] = {
     "with an alpha": {"r": 4, "lora_alpha": 7},
     "rank-stabilised": {"r": 4, "lora_alpha": 2, "use_rslora": True},
     "ranks by module": {"r": 4, "lora_alpha": 6, "rank_pattern": {"to_q": 2, "q_proj": 3}, "alpha_pattern": {"to_k": 3, "k_proj": 5}},
+    "alphas by expressions": {
+        "r": 4, "lora_alpha": 6,
+        "alpha_pattern": {r"attn1\.to_[qk]": 3, "^down_blocks.0.*to_v": 5, "attn2.to_(q|out.0)": 2, "attn2": 9, r"layers\.\d.*q_proj": 5},
+    },
     "dora": {"r": 4, "lora_alpha": 4, "use_dora": True},
     "with biases": {"r": 4, "lora_alpha": 8, "lora_bias": True},
 }  # fmt: skip

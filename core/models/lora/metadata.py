@@ -9,10 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any, cast
 
 JSON_LIMIT = 4 * 2**20  # letters
 TAG_LIMIT = 50_000  # tags that are counted
+PATTERNS = 2000  # of modules that have ranks or alphas of their own
 TAGS, WORDS, LETTERS = 100, 12, 200  # that are kept: tags, trigger words, letters of each
 
 
@@ -105,12 +108,33 @@ class PeftScales:
             return 1.0
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") is True else rank)
 
-    def _of(self, module: str, pattern: str, otherwise: Any) -> Any:
-        """A module's own value: patterns name modules by their ends."""
-        found = self.config.get(pattern)
-        own = cast(dict[str, Any], found) if isinstance(found, dict) else {}
-        named = (value for name, value in own.items() if f".{module}".endswith("." + name.removeprefix("^")))
-        return next(named, otherwise)
+    def _of(self, module: str, patterns: str, otherwise: Any) -> Any:
+        """A module's own value: of the first pattern that its name, or an end of it, fits (peft's `get_pattern_key`)."""
+        fitting = (value for pattern, value in self._patterns[patterns] if pattern.match(module[:LETTERS]))
+        return next(fitting, otherwise)
+
+    @cached_property
+    def _patterns(self) -> dict[str, list[tuple[re.Pattern[str], Any]]]:
+        """Compiled once: a file may have one for each module."""
+        found: dict[str, list[tuple[re.Pattern[str], Any]]] = {}
+        for kind in ("rank_pattern", "alpha_pattern"):
+            told = self.config.get(kind)
+            own = cast(dict[str, Any], told) if isinstance(told, dict) else {}
+            every = islice(own.items(), PATTERNS)
+            found[kind] = [(re.compile(rf"(.*\.)?({_expression(pattern)})$"), value) for pattern, value in every]
+        return found
+
+
+def _expression(pattern: str) -> str:
+    """A foreign regular expression if it cannot take for ever: two repetitions at most, none of a group; else as plain letters."""
+    plain = re.escape(pattern.removeprefix("^"))
+    if len(pattern) > LETTERS or len(re.findall(r"[*+?]", pattern)) > 2 or re.search(r"\)[*+?]|\(\?|[{}]|\\\d", pattern):
+        return plain
+    try:
+        re.compile(pattern)
+    except re.error:
+        return plain
+    return pattern
 
 
 def peft_scales(metadata: Mapping[str, str], component: str) -> PeftScales:
