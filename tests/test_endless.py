@@ -168,6 +168,7 @@ def test_rows_come_back_with_what_was_handed_over(models: Path, tmp_path: Path) 
     work = Work(recipe=recipe, others=(started(recipe, Blind(steps=1)),), name="rows")
     pipe = Pipeline(models=models, device="cpu", data=tmp_path / "data")
     with House(tmp_path, PipelineWorker(pipe)) as house:  # type: ignore[arg-type]
+        house.patience = 240.0  # the model libraries are imported first, and the machine may be busy
         view = house.wait(house.jobs.file(work, "me"))
         assert (view.state, view.images, len(view.made)) == ("done", 4, 4)
         assert view.cost is not None and view.cost.alone == 12

@@ -221,7 +221,7 @@ class Jobs:
         if not course.view.work.endless:
             return False
         with self._changed:
-            view = self._show(course.view.id, images=max(course.images) + 1)
+            view = self._show(course.view.id, images=max(course.images) + 1, previews=())
             if self._closing or not self._queue() or not course.busy:
                 return False
             self._save(partial(self._store.set_state, view.id, "queued"))

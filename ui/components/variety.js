@@ -83,7 +83,7 @@ function made(shape, make) {
 
 function drawRows(job) {
   const nodes = made(`${picked} ${job.id} ${job.parts.length}`, () => job.parts.map((part) => (part.kind === "row"
-    ? h("section", { class: "sw-var-row" }, h("h3", {}), h("div", { class: "sw-var-cells" }))
+    ? h("section", { class: "sw-var-row" }, h("h2", {}), h("div", { class: "sw-var-cells" }))
     : h("p", { class: "sw-var-number" }, h("span", {}), h("b", {}), h("small", {}, t("variety.number.hint"))))));
   job.parts.forEach((part, index) => {
     const [first, second] = nodes[index].children;
@@ -106,7 +106,7 @@ function drawGrid(job) {
       type: "button", class: "sw-var-dot", onclick: () => { place = place && place[0] === y && place[1] === x ? null : [y, x]; draw(); },
     })))));
     const table = h("table", { class: "sw-var-plot" }, h("caption", {}, t("variety.grid.caption")), h("thead", {}, head), h("tbody", {}, ...rows));
-    return [h("div", { class: "sw-var-scroll", tabindex: "0", role: "region", "aria-label": t("variety.grid.caption") }, table), h("p", { class: "sw-hint" }, t("variety.number.hint")), h("h3", {}), h("div", { class: "sw-var-cells" })];
+    return [h("div", { class: "sw-var-scroll", tabindex: "0", role: "region", "aria-label": t("variety.grid.caption") }, table), h("p", { class: "sw-hint" }, t("variety.number.hint")), h("h2", {}), h("div", { class: "sw-var-cells" })];
   };
   const [scroll, , title, cells] = made(`grid ${job.id}`, make);
   const buttons = [...scroll.querySelectorAll(".sw-var-dot")];

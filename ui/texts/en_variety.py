@@ -83,7 +83,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "variety.sweep.no": "Leave them",
         "variety.swept": "{count} pictures deleted.",
         "variety.endless.count": "{count} pictures, {starred} kept",
-        "variety.endless.number": "{text}. They differ by {number}.",
+        "variety.endless.number": "{text}. The latest differ by {number}.",
         "variety.endless.hidden": "{n} older ones are in the gallery.",
         "variety.grid.caption": "How much seeds differ, by blind steps and shift",
         "variety.grid.shift": "shift {shift}",

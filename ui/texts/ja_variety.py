@@ -83,7 +83,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "variety.sweep.no": "そのままにする",
         "variety.swept": "{count} 枚を削除しました。",
         "variety.endless.count": "{count} 枚、うち {starred} 枚を残します",
-        "variety.endless.number": "{text}。差は {number} です。",
+        "variety.endless.number": "{text}。最近の画像の差は {number} です。",
         "variety.endless.hidden": "古い {n} 枚はギャラリーにあります。",
         "variety.grid.caption": "シード間の差（ブラインドステップ × shift）",
         "variety.grid.shift": "shift {shift}",

@@ -17,6 +17,7 @@ from ui.variety.models import model_choices
 
 KINDS = ("rows", "pin", "grid", "endless")
 SHOWN = 48  # pictures of an endless run, the latest ones; starred ones are always shown
+LATEST = 12  # of them that are measured: pairs grow with the square
 GAIN = 1.05  # times the plain distance: less is chance
 MEASURED = 512  # pictures whose pyramid is kept: 11 KB each
 
@@ -27,6 +28,7 @@ class Varied:
     def __init__(self, context: Context, served: Served) -> None:
         self._context, self._served = context, served
         self._pyramids: OrderedDict[str, Pyramid] = OrderedDict()
+        self._apart: OrderedDict[tuple[str, ...], float | None] = OrderedDict()
         self._told: OrderedDict[tuple[str, int, str], views.Value] = OrderedDict()
 
     def shown(self, owner: str, words: Texts) -> views.Value:
@@ -107,9 +109,8 @@ class Varied:
         """One picture in whatever state, and how it stood after its blind steps."""
         item, frame = view.made.get(image), view.handed.get(image)
         if item is not None and item.path.exists():  # somebody may have deleted it in the gallery
-            told = views.picture(item, self._served) | {
-                "thumb": self._served.url(self._context.gallery.thumbnail(item))
-            }
+            thumb = self._served.url(self._context.gallery.thumbnail(item))
+            told = views.picture(item, self._served) | {"thumb": thumb, "recipe": ""}
         else:
             preview = view.previews[image] if image < len(view.previews) and not view.finished else b""
             recipe = view.resolved or view.recipe
@@ -162,7 +163,7 @@ class Varied:
         listed = [image for k, image in enumerate(newest) if k < SHOWN or image in view.starred]
         making = [view.image] if view.state == "running" and view.image not in view.made else []
         text = words("variety.endless.count", count=len(newest), starred=len(view.starred & view.made.keys()))
-        if (number := self._spread([view.made[image] for image in newest[:SHOWN]])) is not None:
+        if (number := self._spread([view.made[image] for image in newest[:LATEST]])) is not None:
             text = words("variety.endless.number", text=text, number=f"{number:.2f}")
         return {
             "text": text, "rest": len(view.made.keys() - view.starred), "hidden": len(newest) - len(listed),
@@ -174,7 +175,13 @@ class Varied:
 
     def _spread(self, items: Iterable[Item]) -> float | None:
         """The mean distance between these pictures; None for fewer than two."""
-        return spread([self._pyramid(item) for item in items if item.path.exists()])
+        there = [item for item in items if item.path.exists()]
+        key = tuple(item.id for item in there)
+        if key not in self._apart:
+            self._apart[key] = spread([self._pyramid(item) for item in there])
+            while len(self._apart) > MEASURED:
+                self._apart.popitem(last=False)
+        return self._apart[key]
 
     def _pyramid(self, item: Item) -> Pyramid:
         if item.id not in self._pyramids:
