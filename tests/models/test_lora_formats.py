@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core.errors import ModelError
 from core.models.lora import Match, read
 from tests import tiny_models
 
@@ -227,6 +228,13 @@ def test_full_differences_norms_and_biases_by_hand(sd15: Any, tmp_path: Path) ->
         torch.testing.assert_close(delta.apply(weight, 0.5), weight + 0.5 * state[key], rtol=MERGE, atol=MERGE)
         seen.add(key.rpartition(".")[2])
     assert seen == {"diff", "diff_b", "w_norm", "b_norm"}
+
+
+@pytest.mark.parametrize(("algo", "method"), [("diag-oft", "OFT"), ("boft", "OFT"), ("glora", "GLoRA")])
+def test_methods_that_cannot_be_applied_are_named(sd15: Any, tmp_path: Path, algo: str, method: str) -> None:
+    lycoris(sd15, tmp_path / "x.safetensors", {"algo": algo})
+    with pytest.raises(ModelError, match=rf"^x.safetensors is trained by {method}, which cannot be applied here"):
+        read(tmp_path / "x.safetensors").match(components(sd15))
 
 
 # ------------------------------------------------------------------ the same file in other layouts

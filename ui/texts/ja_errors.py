@@ -237,6 +237,7 @@ LORAS: Mapping[str, str] = {
     "{name} holds numbers that are not finite, in {tensor}: it was damaged in training, use another version.": "{name} の {tensor} に有限でない数値があります。学習中に壊れたものです。別のバージョンを使ってください。",
     "{name} fits no module of this model, their sizes differ: it was made for another one.": "{name} はこのモデルのどのモジュールとも大きさが合いません。別のモデル用に作られたものです。",
     "{name} matches nothing in this model, its first module is {module}: it was made for another one.": "{name} に合うものがこのモデルにはありません（最初のモジュール：{module}）。別のモデル用に作られたものです。",
+    "{name} is trained by {method}, which cannot be applied here: choose a LoRA, LoHa or LoKr.": "{name} は {method} で学習されており、ここでは適用できません。LoRA、LoHa、LoKr のどれかを選んでください。",
     "{name} is a whole model and no LoRA: put it into checkpoints.": "{name} は LoRA ではなくモデル全体です。checkpoints に置いてください。",
     "{name} is a denoiser and no LoRA: put it into diffusion_models.": "{name} は LoRA ではなくデノイザーです。diffusion_models に置いてください。",
     "{name} is a VAE and no LoRA: put it into vae.": "{name} は LoRA ではなく VAE です。vae に置いてください。",

@@ -17,7 +17,7 @@ from core.models.lora.assemble import Misfit, assemble
 from core.models.lora.deltas import Delta
 from core.models.lora.family import family_of, is_lora
 from core.models.lora.metadata import About, PeftScales, about, clean, json_object, peft_scales
-from core.models.lora.names import Named, sort_out
+from core.models.lora.names import Named, method_of, sort_out
 from core.models.lora.places import TEXTS, Place, Places, component_of, outline_of
 from core.models.tensors import Header
 from core.models.weights import Weights
@@ -176,6 +176,12 @@ class LoraFile:
         return tensor
 
     def _nothing(self, misshapen: int, unmatched: list[str]) -> ModelError:
+        if method := next(filter(None, map(method_of, self.named.strange)), None):
+            return ModelError(
+                "{name} is trained by {method}, which cannot be applied here: choose a LoRA, LoHa or LoKr.",
+                name=self.name,
+                method=method,
+            )
         if misshapen:
             return ModelError(
                 "{name} fits no module of this model, their sizes differ: it was made for another one.", name=self.name

@@ -21,6 +21,10 @@ PLAIN_ROLES = (
 STRANGERS = re.compile(
     r"(.+)\.(?:(?:oft|boft|vera|ia3|lora_embedding|diff_|set_|reshape_)[\w.]*|[ab][12m]\.weight|on_input|rescale|scalar)"
 )
+METHODS = (
+    ("OFT", re.compile(r"\.b?oft")), ("GLoRA", re.compile(r"\.[ab][12]m?\.weight$")),
+    ("IA3", re.compile(r"\.(ia3|on_input)")), ("VeRA", re.compile(r"\.vera")),
+)  # fmt: skip
 ADAPTER = r"(?:\.(?!weight$|bias$)[^.]+)?"  # peft's adapter name, which its own saver leaves out
 FORMS = (
     re.compile(r"(?P<module>.+)[._]lora[._](?:linear_layer\.)?(?P<role>up|down|mid)(?:\.weight)?"),
@@ -57,6 +61,11 @@ def module_and_role(name: str) -> tuple[str, str] | None:
 def is_strangers(name: str) -> bool:
     """Whether a tensor of this name is part of a LoRA of a kind that cannot be applied."""
     return len(name) <= LONGEST and STRANGERS.fullmatch(name) is not None
+
+
+def method_of(name: str) -> str | None:
+    """What such a kind is called, where its words tell."""
+    return next((method for method, mark in METHODS if is_strangers(name) and mark.search(name)), None)
 
 
 def sort_out(names: Iterable[str]) -> Named:
