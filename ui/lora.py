@@ -123,6 +123,11 @@ class Shelf(Opening):
             fact["odd"] = words("lora.part", left=len(found.unmatched), model=model, names=first + more)
         return fact
 
+    def settled(self, *values: Any) -> Updates:
+        """Which controls have no effect now. Outputs: the form."""
+        now = dict(zip(self._form.names, values, strict=True))
+        return form.updates(self._context, self._form, now, fill=False)
+
     def say(self, prompt: str, event: gr.EventData) -> dict[str, Any]:
         """A trigger word into the prompt, once."""
         word = text(event, "word")
@@ -240,6 +245,8 @@ def wire(desk: LoraTab, shelf: Shelf, tab: gr.Tab, kept: gr.BrowserState) -> Non
     wires.kept_by(used, desk.form, kept)
     loras.ask(shelf.facts, [model, loras], loras, **NOW)
     loras.input(shelf.marked, loras, wall, **NOW)
+    settling = [controls[name].input for name in ("cfg", "sampler", "carried")]
+    gr.on(settling, shelf.settled, desk.form.inputs, desk.form.inputs, trigger_mode="always_last", **NOW)
     chosen = gr.State(str(shelf.first()["model"]))
     changed = model.input(shelf.other_model, [chosen, *desk.form.inputs], [*desk.form.inputs, chosen], **NOW)
     opened = [

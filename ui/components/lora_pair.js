@@ -13,6 +13,7 @@ let past = "";       // one that a newer picture on the stage has made old
 let seed = "";       // of the picture on the stage
 let run = null;      // the run on the stage
 let compared = "";   // the pictures that were compared last
+let measured = "";   // what came of it
 
 const picture = (index) => pair?.cells.find((one) => one.place[0] === index);
 
@@ -30,11 +31,12 @@ function draw() {
   const ids = [picture(0)?.id, picture(1)?.id];
   if (ids[0] && ids[1] && String(ids) !== compared) {
     compared = String(ids);
+    measured = "";
     trigger("compare", { a: ids[0], b: ids[1] });
   } else if (String(ids) !== compared) {
     number.textContent = pair.state === "failed" || pair.state === "stopped" ? t("lora.pair.none") : t("lora.pair.making");
     figures[2].firstChild.hidden = true;
-  }
+  } else if (measured) number.textContent = `${measured} ${pair.text}`; // what it took is told at the job's end, after both pictures
 }
 function told() {
   const next = props.value;
@@ -46,7 +48,8 @@ function told() {
 function showCompared() {
   const found = props.compared;
   if (!found || String([found.a, found.b]) !== compared) return;
-  number.textContent = found.error || `${found.text} ${pair?.text ?? ""}`;
+  measured = found.error || found.text;
+  number.textContent = `${measured} ${pair?.text ?? ""}`;
   number.dataset.rms = found.rms ?? "";
   figures[2].firstChild.hidden = !found.src;
   if (found.src) figures[2].firstChild.src = found.src;
