@@ -215,7 +215,7 @@ def test_the_bar_is_moved_by_keys_and_is_the_recipe_s_schedule(page: Page) -> No
     row(page).get_by_role("spinbutton").press("Tab")
     assert made(page)["model"] == {"0": 0.0, "6": 0.8, "14": 0.0}
     page.locator("#lora-steps input[type=number]").fill("10")
-    says(page, "acts on steps 6 to 9 of 10")  # its end stays at 14, should the run be longer again
+    says(page, "acts from step 6 of 10 on")  # its end stays at 14, should the run be longer again
     page.locator("#lora-steps input[type=number]").fill("6")
     says(page, "never acts: the run ends after 6 steps")
     page.locator("#lora-steps input[type=number]").fill("20")
