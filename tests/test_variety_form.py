@@ -2,18 +2,21 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from core.errors import RecipeError
+from core.models.library import Library
 from core.recipe import Recipe, parse
 from core.variety import Blind, blind_of, pinned, started
 from ui import texts
 from ui.bindings import CARRIED, carried_fields, pack, unpack
 from ui.opening import presets_of, read_presets
+from ui.served import Served
 from ui.variety.fields import MOST_PROMPTS, VARIETY, read_pin
-from ui.variety.view import row_title
+from ui.variety.view import Varied, row_title
 
 PRESETS = Path(__file__).parents[1] / "presets"
 KEY = "ab" * 32
@@ -112,3 +115,11 @@ def test_rows_have_names() -> None:
     assert [row_title(started(a_recipe(), blind), EN) for blind in STARTS] == [
         "Plain", "1 blind, zeros", "3 blind, empty prompt", "2 blind, second prompt"
     ]  # fmt: skip
+
+
+def test_without_a_model_the_tab_says_what_to_do(tmp_path: Path) -> None:
+    for models, said in ((tmp_path, EN("variety.no_model")), (PRESETS.parent / "models", "")):
+        context: Any = SimpleNamespace(
+            jobs=SimpleNamespace(mine=lambda owner: []), pipe=SimpleNamespace(library=Library(models))
+        )
+        assert Varied(context, Served()).shown("me", EN)["problem"] == said
