@@ -36,6 +36,11 @@ class Widget(gr.HTML):
             **props,
         )
 
+    def get_config(self) -> dict[str, Any]:
+        """Without listeners: Gradio takes a keyword of ours that stands in quotes in the script for an event, finds the whole
+        page behind it, and would copy that whenever the page is asked for (6 s of CPU)."""
+        return {name: value for name, value in super().get_config().items() if not callable(value)}
+
     def clean(self, value: Any) -> Any:
         """The value with nothing unexpected in it. Bounds are the recipe's business, shapes are ours."""
         raise NotImplementedError
