@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import tiny_models
 import torch
 from safetensors.torch import save_file
 
@@ -14,6 +13,7 @@ from core.errors import DamagedFile, MissingPart, ModelError
 from core.families import load
 from core.families.base import Conditioning, TextRequest
 from core.models.library import Library
+from tests import tiny_models
 
 CPU = torch.device("cpu")
 MAKERS = {"sd15": tiny_models.sd15, "sdxl": tiny_models.sdxl}
