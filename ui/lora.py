@@ -60,7 +60,7 @@ class Shelf(Opening):
             item = self._context.pipe.loras.find(text(event, "name"))
         except UserError as error:
             return gr.update(value=self._page(event, model, request, error))
-        return gr.update(chosen=self._item(item, self._family(model), request))
+        return gr.update(chosen=self._tile(item, self._family(model), request))
 
     def annotate(self, model: str, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         """One's own trigger words and notes."""
@@ -88,7 +88,7 @@ class Shelf(Opening):
             item = self._context.pipe.loras.find(text(event, "name"))
         except UserError as error:
             return gr.update(value=self._page(event, model, request, error))
-        return gr.update(chosen=self._item(item, self._family(model), request), value=self._page(event, model, request))
+        return gr.update(chosen=self._tile(item, self._family(model), request), value=self._page(event, model, request))
 
     def use(self, loras: str, event: gr.EventData) -> tuple[Any, Any]:
         """One more LoRA at full strength. Outputs: the list, the wall."""
@@ -157,12 +157,12 @@ class Shelf(Opening):
         gone = isinstance(error, UnknownName)
         said = words("lora.gone", name=text(event, "name")) if gone else "" if error is None else words.error(error)
         return {
-            "items": [self._item(item, family, request) for item in found.items], "total": found.total, "page": found.page,
+            "items": [self._tile(item, family, request) for item in found.items], "total": found.total, "page": found.page,
             "pages": found.pages, "scanning": found.scanning, "writable": not self._context.guarded, "said": said,
             "folder": "models/loras" if self._context.guarded else str(self._context.pipe.library.root / "loras"),
         }  # fmt: skip
 
-    def _item(self, item: LoraItem, family: str | None, request: gr.Request) -> views.Value:
+    def _tile(self, item: LoraItem, family: str | None, request: gr.Request) -> views.Value:
         words, thumb = self._words(request), self._context.pipe.loras.thumbnail(item)
         reason = "" if item.problem is None else words.error(item.problem)
         if not reason and family and item.family not in (None, family):

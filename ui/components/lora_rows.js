@@ -172,7 +172,11 @@ rows.addEventListener("keydown", (event) => {
   act(Number(handle.dataset.row), placed(Number(handle.dataset.row), handle.dataset.end, Number(handle.getAttribute("aria-valuenow")) + by));
 });
 
-hear("slide:steps", (value) => { steps = value; if (!held) show(); }, element);
+hear("slide:steps", (value) => {
+  if (value === steps) return; // told again as its field is left: rows drawn anew now would take the focus from where it goes
+  steps = value;
+  if (!held) show();
+}, element);
 watch("value", () => { if (!held) show(); });
 watch("facts", () => {
   if (!props.facts) return; // an update that names every property does not know them
