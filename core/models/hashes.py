@@ -11,6 +11,7 @@ from core.database import Database
 from core.errors import StorageError
 
 BLOCK = 2**22  # bytes
+SOON = 2**26  # bytes: so few are hashed in less time than a step takes
 SCHEMA = ("CREATE TABLE hashes (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, sha256 TEXT)",)
 
 
@@ -30,9 +31,11 @@ class Hashes:
             self._future(file)
 
     def known(self, path: Path) -> str | None:
-        """The hash, if it is there already."""
-        futures = [self._future(file) for file in weights_of(path)]
-        return self.wait(path) if all(future.done() for future in futures) else None
+        """The hash, if it is there already. That of a small model is waited for: its steps are the same after a restart, however busy."""
+        files = weights_of(path)
+        futures = [self._future(file) for file in files]
+        soon = sum(file.stat().st_size for file in files) <= SOON
+        return self.wait(path) if soon or all(future.done() for future in futures) else None
 
     def remembered(self, path: Path) -> str | None:
         """The hash of one file, if an earlier run or download left it: nothing is read or begun for it."""
