@@ -243,6 +243,20 @@ def test_an_experiment_for_a_model_that_is_not_here_says_so(split: Callable[...,
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_lora_is_switched_in_the_timeline(split: Callable[..., Page]) -> None:
+    """From step 6 on, by moving the border never, and from the beginning: three pictures."""
+    page = split("split-4-lora-from-step-6")
+    stands_at(page, 6)
+    says(page, "pixel-art")
+    pictures = [make(page)]
+    for key, step in (("End", 20), ("Home", 0)):
+        border(page).focus()
+        page.keyboard.press(key)
+        stands_at(page, step)
+        pictures.append(make(page))
+    assert len(set(pictures)) == 3
+
+
 def test_a_cut_that_changes_nothing_gives_the_same_picture(split: Callable[..., Page]) -> None:
     page = split("split-1-divide")
     cut = make(page)
