@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.hands import drop, open_drawer, open_tab
+from tests.browser.hands import drop, let_it_unfold, open_drawer, open_tab
 
 NewPage = Callable[..., Page]
 Ready = Callable[[Page], Page]
@@ -158,6 +158,7 @@ def test_a_picture_is_the_start_of_the_next(new_page: NewPage) -> None:
     wait_for(page, "done")
     page.get_by_role("button", name="Use as input").click()
     page.locator("#init img").wait_for()
+    let_it_unfold(page)  # its drawer was opened with it
     write(page, "denoise", "0.5")
     make(page, "a blue car", steps=4)
     page.wait_for_function(
