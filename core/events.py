@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL.Image import Image
 from torch import Tensor
 
-from core.plan import Note
+from core.note import Note
 from core.recipe import Recipe
 
 

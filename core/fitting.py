@@ -14,7 +14,8 @@ from core.models import lora
 from core.models.hashes import Hashes, stamp
 from core.models.library import Entry
 from core.models.patch import Patch
-from core.plan import Note, Plan
+from core.note import Note
+from core.plan import Plan
 
 OUTLINES = 4  # models whose modules are known by name
 BYTES = 2**30  # of files whose tensors stay in memory for the next run, beside those of the last one

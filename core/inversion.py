@@ -8,7 +8,8 @@ from pathlib import Path
 from core.families.base import LoadedModel
 from core.models import embedding
 from core.models.embedding import Embedding
-from core.plan import Note, Plan, Prompt
+from core.note import Note
+from core.plan import Plan, Prompt
 from core.prompt.embeddings import Reference, split
 from core.prompt.weights import chunks
 

@@ -9,29 +9,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from torch import Tensor
-
 from core.errors import RecipeError, UnknownName
 from core.families.base import Defaults, Family
 from core.loras import LoraSet, active, tags_of
+from core.note import Note
 from core.prompt.editing import Choices, choices
 from core.prompt.plain import is_weighted
 from core.prompt.tags import tags
-from core.recipe import SEEDS, InitImage, InitTrajectory, Recipe, Segment, at_step
-from core.sampling import SAMPLERS, SCHEDULES, ModelSampling, cfg_is_off, make_sigmas
-
-MOST_SCHEDULED_STEPS = 10_000  # int(steps / denoise) may explode; no schedule is made longer than this
-
-
-@dataclass(frozen=True, kw_only=True)
-class Note:
-    """Something to say about a plan: an English sentence with `{names}`, and the values for them."""
-
-    template: str
-    values: dict[str, object]
-
-    def __str__(self) -> str:
-        return self.template.format(**self.values)
+from core.recipe import SEEDS, InitTrajectory, Recipe, at_step
+from core.sampling import SAMPLERS, SCHEDULES, ModelSampling, cfg_is_off
+from core.stretches import Stretch, lay_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,46 +142,14 @@ def _refuse_what_has_no_effect(recipe: Recipe, family: Family, defaults: Default
 # --- resolved Recipe -> Plan --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Table:
-    """A whole sigma table, before a leg cuts its part out of it."""
-
-    sigmas: Tensor
-    model_sampling: ModelSampling
-
-    @property
-    def steps(self) -> int:
-        return len(self.sigmas) - 1  # not always the number asked for: ddim_uniform may be longer, beta shorter
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Stretch:
-    """A segment with its place in the run known."""
-
-    number: int
-    segment: Segment
-    start: int
-    end: int
-    restart: bool
-    add_noise: bool
-    leftover_noise: bool
-    table: _Table
-
-    def resolved(self) -> Segment:
-        """The segment with its flags written out; texts and numbers that come from the recipe stay away."""
-        flags = {"start": self.start, "end": self.end, "border": "restart" if self.restart else "continue",
-                 "add_noise": self.add_noise, "leftover_noise": self.leftover_noise}  # fmt: skip
-        return self.segment.model_copy(update=flags)
-
-
 def compile_plan(recipe: Recipe, family: Family, stands: float | None = None) -> Plan:
     """The steps of a resolved recipe. Raises RecipeError when nothing is left to run.
 
     `stands`: the sigma of the kept step that the recipe goes on from, where it is known.
     """
     notes: list[Note] = []
-    stretches = list(_stretches(recipe, family, notes))
-    legs: list[list[_Stretch]] = []
+    stretches = list(lay_out(recipe, family, notes))
+    legs: list[list[Stretch]] = []
     for stretch in stretches:
         if not legs or stretch.restart:
             legs.append([])
@@ -233,66 +188,6 @@ def _going_on(steps: list[Step], stands: float, restart: bool, notes: list[Note]
     return steps
 
 
-def _stretches(recipe: Recipe, family: Family, notes: list[Note]) -> Iterator[_Stretch]:
-    """Segments with starts, ends and borders made plain; what turns a border into a restart is said in the notes."""
-    segments = recipe.segments or (Segment(),)
-    goes_on = isinstance(recipe.init, InitTrajectory)  # the first segment too has something before it
-    table = None
-    before, clean_before = 0, False
-    for number, segment in enumerate(segments):
-        start = before if segment.start is None else segment.start
-        gap = start - before if number else 0
-        reason = _restart_reason(segment, gap, clean_before) if number or goes_on else None
-        restart = segment.border == "restart" or reason is not None
-        if segment.border == "continue":
-            notes += _border_notes(number, segment, reason)
-        if table is None or restart:
-            table = _table(recipe, family, number, segment)
-        end = table.steps if segment.end is None else min(segment.end, table.steps)
-        if segment.end is not None and segment.end < start:
-            raise RecipeError("Segment {number} ends at step {end}, before it starts at {start}: move its end.",
-                              number=number + 1, end=segment.end, start=start)  # fmt: skip
-        last = number == len(segments) - 1
-        leftover = not last if segment.leftover_noise is None else segment.leftover_noise
-        first = number == 0 and not goes_on
-        yield _Stretch(
-            number=number, segment=segment, start=start, end=end, restart=restart, table=table,
-            add_noise=first if segment.add_noise is None else segment.add_noise, leftover_noise=leftover,
-        )  # fmt: skip
-        before, clean_before = end, not leftover and end < table.steps
-
-
-def _restart_reason(segment: Segment, gap: int, clean_before: bool) -> str | None:
-    if segment.add_noise:
-        return "Segment {number} adds noise, so it restarts there as in ComfyUI."
-    if clean_before:
-        return "The noise is removed before segment {number}, so it restarts there as in ComfyUI."
-    if gap > 0:
-        return "Steps are left out before segment {number}, so it restarts there as in ComfyUI."
-    if gap < 0:
-        return "Segment {number} goes back over steps already done, so it restarts there as in ComfyUI."
-    return None
-
-
-def _border_notes(number: int, segment: Segment, reason: str | None) -> list[Note]:
-    """What a segment that was asked to continue really does."""
-    if reason:
-        return [Note(template=reason, values={"number": number + 1})]
-    if segment.steps or segment.scheduler or segment.shift:
-        raise RecipeError(
-            "Segment {number} has steps, a scheduler or a shift of its own: set its border to restart.",
-            number=number + 1,
-        )
-    if number and segment.noise_seed is not None:
-        return [
-            Note(
-                template="Segment {number} carries the noise on: its noise seed has no effect.",
-                values={"number": number + 1},
-            )
-        ]
-    return []
-
-
 def _model_notes(steps: Sequence[Step]) -> Iterator[Note]:
     """Where a leg goes on with another model."""
     for before, step in pairwise(steps):
@@ -321,7 +216,7 @@ def _tag_notes(recipe: Recipe) -> Iterator[Note]:
         )
 
 
-def _leg_steps(recipe: Recipe, stretches: Sequence[_Stretch], before: Step | None) -> list[Step]:
+def _leg_steps(recipe: Recipe, stretches: Sequence[Stretch], before: Step | None) -> list[Step]:
     """The steps of one leg; none if it starts at or after its end, as ComfyUI hands such a latent on untouched."""
     head, tail = stretches[0], stretches[-1]
     sigmas = head.table.sigmas
@@ -353,26 +248,7 @@ def sigma_after(step: Step) -> float:
     return sigma if sigma else SAMPLERS[step.sampler].last_sigma
 
 
-def _table(recipe: Recipe, family: Family, number: int, own: Segment) -> _Table:
-    """The sigma table of a leg that begins with this segment, made for its sampler."""
-    steps, scheduler, sampler = (
-        own.steps or recipe.steps,
-        own.scheduler or recipe.scheduler,
-        own.sampler or recipe.sampler,
-    )
-    assert steps and scheduler and sampler and recipe.width and recipe.height  # resolved
-    model_sampling = family.model_sampling(recipe.prediction, own.shift or recipe.shift, recipe.width, recipe.height)
-    denoise = recipe.init.denoise if isinstance(recipe.init, InitImage) and number == 0 else 1.0
-    if denoise > 0.9999:  # ComfyUI's bound for "whole"
-        return _Table(sigmas=make_sigmas(scheduler, steps, model_sampling, sampler), model_sampling=model_sampling)
-    scheduled = int(steps / denoise)
-    if scheduled > MOST_SCHEDULED_STEPS:
-        raise RecipeError("denoise {denoise} with {steps} steps is too little: raise it.", denoise=denoise, steps=steps)
-    sigmas = make_sigmas(scheduler, scheduled, model_sampling, sampler)[-(steps + 1) :]
-    return _Table(sigmas=sigmas, model_sampling=model_sampling)
-
-
-def _step(recipe: Recipe, stretch: _Stretch, leg: Leg, index: int) -> Step:
+def _step(recipe: Recipe, stretch: Stretch, leg: Leg, index: int) -> Step:
     own = stretch.segment
     number = leg.first + index
     weighting = own.weighting or recipe.weighting

@@ -19,7 +19,11 @@ ARROWS = {
     "core.models": {"core.errors", "core.database"},
     "core.families": {"core.errors", "core.models", "core.prompt", "core.sampling"},
     "core.loras": {"core.recipe", "core.prompt"},
-    "core.plan": {"core.errors", "core.recipe", "core.prompt", "core.sampling", "core.families", "core.loras"},
+    "core.note": set(),
+    "core.stretches": {"core.errors", "core.families", "core.note", "core.recipe", "core.sampling"},
+    "core.plan": {
+        "core.errors", "core.recipe", "core.prompt", "core.sampling", "core.families", "core.loras", "core.note", "core.stretches",
+    },
     "core.trajectory": {"core.errors", "core.sampling"},
     "core.denoise": {
         "core.errors", "core.recipe", "core.plan", "core.sampling", "core.families", "core.trajectory", "core.loras", "core.models",
@@ -29,12 +33,12 @@ ARROWS = {
     "core.keeping": {
         "core.denoise", "core.families", "core.kept", "core.plan", "core.recipe", "core.sampling", "core.trajectory",
     },
-    "core.events": {"core.errors", "core.recipe", "core.plan"},
+    "core.events": {"core.errors", "core.note", "core.recipe"},
     "core.together": {"core.families", "core.recipe"},
     "core.holding": {"core.events", "core.families", "core.models", "core.recipe", "core.together"},
-    "core.fitting": {"core.families", "core.loras", "core.models", "core.plan"},
+    "core.fitting": {"core.families", "core.loras", "core.models", "core.note", "core.plan"},
     "core.encoding": {"core.denoise", "core.events", "core.families", "core.models", "core.plan"},
-    "core.inversion": {"core.families", "core.models", "core.plan", "core.prompt"},
+    "core.inversion": {"core.families", "core.models", "core.note", "core.plan", "core.prompt"},
     "core.images": {"core.errors", "core.recipe", "core.database", "core.families", "core.sampling"},
     "core.lora_library": {"core.errors", "core.database", "core.models", "core.images"},
     "core.pipeline": {
@@ -45,12 +49,12 @@ ARROWS = {
     },
     "core.tree": {"core.denoise", "core.plan", "core.prompt", "core.recipe", "core.trajectory"},
     "core.jobs": {
-        "core.errors", "core.recipe", "core.events", "core.pipeline", "core.images", "core.database", "core.plan", "core.sweep",
-        "core.tree",
+        "core.errors", "core.recipe", "core.events", "core.pipeline", "core.images", "core.database", "core.note", "core.plan",
+        "core.sweep", "core.tree",
     },
     "core.sweep": {"core.errors", "core.recipe"},
     "core.importing": {
-        "core.errors", "core.recipe", "core.plan", "core.prompt", "core.sampling", "core.images", "core.models", "core.lora_library",
+        "core.errors", "core.recipe", "core.note", "core.prompt", "core.sampling", "core.images", "core.models", "core.lora_library",
     },
     "core.onward": {"core.errors", "core.recipe"},
     "core.variety": {"core.onward", "core.recipe"},

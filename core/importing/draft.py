@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import MetadataError, RecipeError
-from core.plan import Note
+from core.note import Note
 from core.recipe import Recipe, parse
 
 MOST_NOTES = 60

@@ -9,8 +9,8 @@ from core.jobs.film import Frame
 from core.jobs.store import Record, State
 from core.jobs.work import Work
 from core.jobs.worker import Phase
+from core.note import Note
 from core.pipeline import Wish
-from core.plan import Note
 from core.recipe import Recipe
 from core.tree import Cost
 

@@ -16,8 +16,8 @@ from core.events import Decoding, Encoding, Event, ImageDone, Known, Loading, Pl
 from core.images.preview import jpeg_data
 from core.images.structure import stripes
 from core.jobs.film import SIDE, Cut, Frame
+from core.note import Note
 from core.pipeline import Wish
-from core.plan import Note
 from core.recipe import Recipe
 from core.tree import Cost
 
