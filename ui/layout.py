@@ -9,11 +9,13 @@ from ui.browsing import Browsing
 from ui.components.panels import Header, Wall
 from ui.context import Context
 from ui.continuing import Continuing
+from ui.explainer import inside
 from ui.making import Making
 from ui.models import Storeroom
 from ui.opening import Opening, presets_of, read_presets
 from ui.served import Served
 from ui.sweep import Sweeping
+from ui.tabs import explainer as explainer_tab
 from ui.tabs import gallery, models, text2image
 from ui.tabs import lora as lora_tab
 from ui.tabs import split as split_tab
@@ -23,6 +25,7 @@ from ui.tabs.text2image import Text2Image
 from ui.texts import label
 from ui.wires import LOCAL, NOW, WATCHING
 
+KEEP_COPIES = (3600, 86400)  # seconds: how often copies of pictures are swept, and how old they get
 # A moment later, when the restored values have reached the controls.
 KEPT = "() => { setTimeout(() => { stepwise.kept = true; }, 100); }"
 
@@ -34,7 +37,7 @@ def build(context: Context) -> gr.Blocks:
     making, browsing = Making(context, served, desks=3, sweeps=2, panels=[varied.shown]), Browsing(context, served)
     first, cut = form.first_values(context), split.first_values(context, presets)
     with gr.Blocks(
-        title=texts.of("en")("page.title"), analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
+        title=texts.of("en")("page.title"), analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES
     ) as page:
         kept = session.browser_state()
         Header(elem_id="top", guarded=context.guarded)
@@ -47,13 +50,15 @@ def build(context: Context) -> gr.Blocks:
                 bench = split_tab.build(cut, split.experiments(context, presets))
             with gr.Tab(label("tab.variety"), id="variety", elem_id="tab-variety", render_children=True):
                 starts = variety_tab.build(variety.first_values(context), presets_of(presets, "variety"))
+            with gr.Tab(label("tab.explainer"), id="explainer", elem_id="tab-explainer"):
+                cards = explainer_tab.build(context)
             with gr.Tab(label("tab.models"), id="models", elem_id="tab-models") as models_tab:
                 library = models.build()
             with gr.Tab(label("tab.gallery"), id="gallery", elem_id="tab-gallery") as gallery_tab:
                 album = gallery.build()
         opening = Opening(context, studio.form, presets, making)
         splitting = split.Splitting(context, bench, presets, making)
-        shelving = lora.Shelf(context, shelf, making, served)
+        shelving = lora.Shelving(context, shelf, making, served)
         shown = [part for desk in (studio, bench, shelf) for part in (desk.stage, desk.bar)] + [bench.sweep, shelf.pair]
         shown += [starts.bar, starts.pictures]
         varying = variety.Varying(context, starts.form, presets, making, varied)
@@ -75,13 +80,14 @@ def build(context: Context) -> gr.Blocks:
         _wire_gallery(gallery_tab, album.wall, browsing, kept)
         _wire_open_in(album.wall, studio, bench, shelf, opening, splitting, kept, tabs)
         room = Storeroom(context, (studio.form, bench.form))
+        inside.wire(cards.inside, context, kept)
         _wire_models(models_tab, library, room, opening, splitting, studio, bench, kept)
     return page
 
 
 def _wire_restoring(
     page: gr.Blocks, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab,
-    openings: tuple[Opening, split.Splitting, lora.Shelf], making: Making, kept: gr.BrowserState, shown: list[Any],
+    openings: tuple[Opening, split.Splitting, lora.Shelving], making: Making, kept: gr.BrowserState, shown: list[Any],
     starts: variety_tab.Variety, varying: variety.Varying,
 ) -> None:  # fmt: skip
     """A page that opens finds its forms as they were, and what is in the making."""
@@ -100,7 +106,7 @@ def _restored(desk: Any, kept: gr.BrowserState) -> list[Any]:
 
 
 def _wire_lora_sweeps(
-    shelf: lora_tab.LoraTab, shelving: lora.Shelf, sweeping: Sweeping, making: Making, kept: gr.BrowserState,
+    shelf: lora_tab.LoraTab, shelving: lora.Shelving, sweeping: Sweeping, making: Making, kept: gr.BrowserState,
     shown: list[Any], tabs: gr.Tabs,
 ) -> None:  # fmt: skip
     """Sweeps of LoRAs are watched where all sweeps are, under the split tab's picture; without and with, under their own."""

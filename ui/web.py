@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from ui import texts
 from ui.context import Context
+from ui.explainer.numbers import filled
 from ui.guard import Guard
 from ui.page import Page
 from ui.theme import theme
@@ -18,10 +19,9 @@ SCRIPT_TEXTS = (
     "language.", "header.", "model", "prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "scheduler", "noise",
     "prediction", "vae", "shift", "guidance", "clip_skip", "weighting", "batch", "init", "denoise", "choice.", "carried.", "run.", "stage.",
     "picture.", "gallery.", "kind.", "preset.", "limits.", "split.", "timeline", "inspect.", "nodes.", "heading.", "lora", "steps.",
-    "sweep.", "onward", "kept.", "variety.",
+    "sweep.", "onward", "kept.", "variety.", "card.", "explain.",
 )  # fmt: skip
 LARGEST_UPLOAD = "20mb"
-KEEP_COPIES = (3600, 86400)  # seconds: how often copies of pictures are swept, and how old they get
 WATCHERS = 64  # threads that may wait for news of a job at the same time
 
 
@@ -64,8 +64,9 @@ def queue_options(context: Context) -> dict[str, Any]:
 @cache
 def head() -> str:
     """Style and shared script, in the page itself: no further requests, and both there before the first widget."""
-    words = json.dumps(texts.for_browser(SCRIPT_TEXTS), ensure_ascii=False).replace("<", "\\u003c")
+    said = {language: filled(words) for language, words in texts.for_browser(SCRIPT_TEXTS).items()}
+    words = json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
     script = (STATIC / "stepwise.js").read_text(encoding="utf-8").replace('"/*texts*/"', words)
     script += (STATIC / "segments.js").read_text(encoding="utf-8")
-    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("app.css", "variety.css"))
+    style = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("app.css", "variety.css", "explainer.css"))
     return f"<style>{style}</style><script>{script}</script>"

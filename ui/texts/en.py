@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ui.texts.en_cards import WORDS as CARDS
+from ui.texts.en_explainer import WORDS as EXPLAINER
 from ui.texts.en_lora import WORDS as LORA
 from ui.texts.en_models import WORDS as MODELS
 from ui.texts.en_split import WORDS as SPLIT
@@ -202,6 +204,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "word.scheduler": "scheduler",
         "word.model": "model",
         "word.vae": "VAE",
+        **CARDS,
+        **EXPLAINER,
         **LORA,
         **MODELS,
         **SPLIT,

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ui.texts.ja_cards import WORDS as CARDS
 from ui.texts.ja_errors import ERRORS
+from ui.texts.ja_explainer import WORDS as EXPLAINER
 from ui.texts.ja_lora import WORDS as LORA
 from ui.texts.ja_models import WORDS as MODELS
 from ui.texts.ja_split import WORDS as SPLIT
@@ -205,6 +207,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "word.scheduler": "スケジューラー",
         "word.model": "モデル",
         "word.vae": "VAE",
+        **CARDS,
+        **EXPLAINER,
         **LORA,
         **MODELS,
         **SPLIT,
