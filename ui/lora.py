@@ -40,12 +40,12 @@ def first_values(context: Context) -> dict[str, Any]:
     return form.complete(context, recipe, LORA)
 
 
-class Shelf(Opening):
+class Shelving(Opening):
     """The handlers of the tab."""
 
     def __init__(self, context: Context, desk: LoraTab, making: Making, served: Served) -> None:
         super().__init__(context, desk.form, {}, making)
-        self._desk, self._served = desk, served
+        self._served = served
 
     def first(self) -> dict[str, Any]:
         return first_values(self._context)
@@ -229,7 +229,7 @@ def _from_the_start(lora: Lora) -> Lora:
     return lora.model_copy(update={"model": moved(lora.model), "text": moved(lora.text)})
 
 
-def wire(desk: LoraTab, shelf: Shelf, tab: gr.Tab, kept: gr.BrowserState) -> None:
+def wire(desk: LoraTab, shelf: Shelving, tab: gr.Tab, kept: gr.BrowserState) -> None:
     """The tab's own events; making, keeping and restoring are every tab's."""
     controls, wall = desk.form.controls, desk.wall
     model, loras = controls["model"], controls["loras"]

@@ -221,9 +221,6 @@ class Family(Protocol):
         ...
 
     @property
-    def has_clip_skip(self) -> bool: ...
-
-    @property
     def has_weights(self) -> bool:
         """Whether brackets and numbers in a prompt change anything."""
         ...

@@ -36,7 +36,6 @@ class Record:
     texts: tuple[TextPart, ...]
     working_bytes: int  # of a forward pass at the default size, besides the weights
     multiple: int = 8
-    has_clip_skip: bool = False
     has_weights: bool = True
     has_embeddings: bool = False
     half: torch.dtype = torch.float16  # what its denoiser and text encoders are kept in where a file has neither half

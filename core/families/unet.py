@@ -22,7 +22,6 @@ PREDICTIONS: Mapping[str, ModelSampling] = MappingProxyType(
 class UNetFamily(Record):
     """The record of a family with a UNet and CLIP text encoders."""
 
-    has_clip_skip: bool = True
     has_embeddings: bool = True
     prediction: str | None = "eps"
 

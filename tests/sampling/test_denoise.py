@@ -26,7 +26,6 @@ class ToyFamily:
     name: str = "toy"
     title: str = "Toy"
     multiple: int = 8
-    has_clip_skip: bool = False
     has_weights: bool = False
 
     def model_sampling(self, prediction: str, shift: float | None, width: int, height: int) -> ModelSampling:

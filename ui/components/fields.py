@@ -17,12 +17,12 @@ MAX_NAME = 300
 MAX_SEGMENTS = 400_000  # characters of all segments together
 
 
-def _text(value: Any, longest: int) -> str:
+def clipped(value: Any, longest: int) -> str:
     # One more than allowed, so that the recipe sees that it is too long and says so.
     return value[: longest + 1] if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> float | int | None:
+def finite(value: Any) -> float | int | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return value
@@ -43,7 +43,7 @@ class Text(Field):
     NAME: ClassVar[str] = "text"
 
     def clean(self, value: Any) -> str:
-        return _text(value, MAX_TEXT)
+        return clipped(value, MAX_TEXT)
 
 
 class Number(Field):
@@ -52,7 +52,7 @@ class Number(Field):
     NAME: ClassVar[str] = "number"
 
     def clean(self, value: Any) -> float | int | None:
-        return _number(value)
+        return finite(value)
 
 
 class Digits(Field):
@@ -61,7 +61,7 @@ class Digits(Field):
     NAME: ClassVar[str] = "digits"
 
     def clean(self, value: Any) -> str:
-        return _text(value, 40).strip()
+        return clipped(value, 40).strip()
 
 
 class Choice(Field):
@@ -73,7 +73,7 @@ class Choice(Field):
         super().__init__(value, choices=[list(choice) for choice in choices], **props)
 
     def clean(self, value: Any) -> str:
-        return _text(value, MAX_NAME)
+        return clipped(value, MAX_NAME)
 
 
 class Flag(Field):
@@ -92,7 +92,7 @@ class Slide(Field):
         super().__init__(value, low=low, high=high, step=step, **props)
 
     def clean(self, value: Any) -> float | int | None:
-        return _number(value)
+        return finite(value)
 
 
 class Seed(Field):
@@ -101,7 +101,7 @@ class Seed(Field):
     NAME: ClassVar[str] = "seed"
 
     def clean(self, value: Any) -> str:
-        return _text(value, 40).strip() if not isinstance(value, int) else str(value)
+        return clipped(value, 40).strip() if not isinstance(value, int) else str(value)
 
 
 class Size(Field):
@@ -141,7 +141,7 @@ class Loras(Field):
         super().__init__(value, choices=list(choices), inherited=inherited, **props)
 
     def clean(self, value: Any) -> str:
-        return _text(value, MAX_TEXT)
+        return clipped(value, MAX_TEXT)
 
 
 class Steps(Widget):
@@ -151,7 +151,7 @@ class Steps(Widget):
     TEMPLATE: ClassVar[str] = '<div class="sw-steps"></div>'
 
     def clean(self, value: Any) -> str:
-        return _text(value, MAX_SEGMENTS)
+        return clipped(value, MAX_SEGMENTS)
 
 
 class Timeline(Field):
@@ -167,9 +167,9 @@ class Timeline(Field):
         parts = value if isinstance(value, dict) else {}
         chosen = parts.get("chosen")
         return {
-            "segments": _text(parts.get("segments"), MAX_SEGMENTS) or "[]",
+            "segments": clipped(parts.get("segments"), MAX_SEGMENTS) or "[]",
             "chosen": chosen if isinstance(chosen, int) and not isinstance(chosen, bool) and chosen >= 0 else 0,
-            "edited": _text(parts.get("edited"), 40),
+            "edited": clipped(parts.get("edited"), 40),
         }
 
 
@@ -182,7 +182,7 @@ class Carried(Widget):
     NAME: ClassVar[str] = "carried"
 
     def clean(self, value: Any) -> str:
-        return _text(value, 64_000) or "{}"
+        return clipped(value, 64_000) or "{}"
 
 
 class SweepForm(Widget):
@@ -195,4 +195,4 @@ class SweepForm(Widget):
         super().__init__(value, elem_id=elem_id, view=view, **props)
 
     def clean(self, value: Any) -> str:
-        return _text(value, 64_000)
+        return clipped(value, 64_000)

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from ui.components.fields import MAX_SEGMENTS, Field, _text
+from ui.components.fields import MAX_SEGMENTS, Field, clipped
 from ui.components.panels import Panel, RunBar
 
 
@@ -13,7 +13,7 @@ class PinnedStart(Field):
     TEMPLATE: ClassVar[str] = '<div class="sw-pin"></div>'
 
     def clean(self, value: Any) -> str:
-        return _text(value, MAX_SEGMENTS)
+        return clipped(value, MAX_SEGMENTS)
 
 
 class VarietyAsk(Panel):

@@ -8,6 +8,7 @@ import gradio as gr
 
 from core.images.sheets import has_mp4
 from core.sampling import SAMPLERS, SCHEDULES
+from ui.components.drawer import drawer
 from ui.components.fields import (
     Carried,
     Choice,
@@ -27,7 +28,6 @@ from ui.components.panels import Heading, Nodes, Presets, RunBar, SplitRunBar, S
 from ui.components.widget import Widget
 from ui.form import Form
 from ui.split.fields import INSPECTED, SPLIT
-from ui.texts import label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +60,19 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Split:
     with gr.Row(elem_classes="sw-desk", equal_height=False):
         with gr.Column(elem_classes="sw-desk-want", min_width=320):
             with gr.Column(elem_classes="sw-desk-form"):
-                with _drawer("split-presets", drawers):
+                with drawer("split-presets", drawers):
                     opened = Presets(elem_id="split-presets", names=list(presets))
                 with gr.Column(elem_classes="sw-block"):
                     Heading(elem_id="segment-heading")
                     inspector |= _segment()
-                    with _drawer("split-noise", drawers):
+                    with drawer("split-noise", drawers):
                         inspector |= _noise()
-                    with _drawer("split-reading", drawers):
+                    with drawer("split-reading", drawers):
                         inspector |= _reading()
                 with gr.Column(elem_classes="sw-block"):
                     Heading(elem_id="run-heading", text_key="split.run")
                     controls |= _run(first)
-                    with _drawer("split-sampling", drawers):
+                    with drawer("split-sampling", drawers):
                         controls |= _sampling(first)
                     controls["carried"] = Carried("{}", elem_id="split-carried")
             bar = SplitRunBar(elem_id="split-run")
@@ -84,13 +84,6 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Split:
         form=form, inspector={name: inspector[name] for name in INSPECTED}, stage=stage, bar=bar, steps=steps, presets=opened,
         sweep_form=asked, sweep=swept,
     )  # fmt: skip
-
-
-def _drawer(name: str, drawers: dict[str, gr.Accordion]) -> gr.Accordion:
-    drawers[name] = gr.Accordion(
-        label(f"drawer.{name}"), open=False, elem_id=f"drawer-{name}", elem_classes=["sw-drawer"]
-    )
-    return drawers[name]
 
 
 def _segment() -> dict[str, Field]:

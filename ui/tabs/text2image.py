@@ -8,11 +8,11 @@ import gradio as gr
 
 from core.sampling import SAMPLERS, SCHEDULES
 from ui.bindings import CONTROLS, TEXT2IMAGE
+from ui.components.drawer import drawer
 from ui.components.fields import Carried, Choice, Flag, InputPicture, Number, Seed, Size, Slide, Text
 from ui.components.panels import Presets, RunBar, Stage
 from ui.components.widget import Widget
 from ui.form import Form
-from ui.texts import label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,32 +31,25 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Text2Image:
         with gr.Column(elem_classes="sw-desk-want", min_width=320):
             with gr.Column(elem_classes="sw-desk-form"):
                 controls |= _what(first)
-                with _drawer("negative", drawers):
+                with drawer("negative", drawers):
                     controls["negative"] = Text(
                         "", elem_id="negative", label_key="negative", lines=2, placeholder_key="negative.placeholder"
                     )
                 controls |= _how(first)
                 controls["carried"] = Carried("{}", elem_id="carried")
-                with _drawer("presets", drawers):
+                with drawer("presets", drawers):
                     opened = Presets(elem_id="presets", names=list(presets))
-                with _drawer("sampling", drawers):
+                with drawer("sampling", drawers):
                     controls |= _sampling(first) | _told()
-                with _drawer("more", drawers):
+                with drawer("more", drawers):
                     controls |= _more(first)
-                with _drawer("init", drawers):
+                with drawer("init", drawers):
                     controls |= _init()
             bar = RunBar(elem_id="run")
         with gr.Column(elem_classes="sw-desk-get", min_width=320):
             stage = Stage(elem_id="stage")
     form = Form(place="form", table=TEXT2IMAGE, controls={name: controls[name] for name in CONTROLS}, drawers=drawers)
     return Text2Image(form=form, stage=stage, bar=bar, presets=opened)
-
-
-def _drawer(name: str, drawers: dict[str, gr.Accordion]) -> gr.Accordion:
-    drawers[name] = gr.Accordion(
-        label(f"drawer.{name}"), open=False, elem_id=f"drawer-{name}", elem_classes=["sw-drawer"]
-    )
-    return drawers[name]
 
 
 def _what(first: dict[str, Any]) -> dict[str, Widget]:

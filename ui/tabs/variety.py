@@ -8,12 +8,12 @@ import gradio as gr
 
 from core.sampling import SAMPLERS, SCHEDULES
 from core.variety import MOST
+from ui.components.drawer import drawer
 from ui.components.fields import Carried, Choice, Seed, Size, Slide, Text
 from ui.components.panels import Presets
 from ui.components.variety_panels import PinnedStart, VarietyAsk, VarietyPictures, VarietyRunBar
 from ui.components.widget import Widget
 from ui.form import Form
-from ui.texts import label
 from ui.variety.fields import VARIETY
 
 
@@ -41,11 +41,11 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Variety:
             with gr.Column(elem_classes="sw-desk-form"):
                 controls = _what(first) | _start(first)
                 controls["carried"] = Carried("{}", elem_id="variety-carried")
-                with _drawer("variety-presets", drawers):
+                with drawer("variety-presets", drawers):
                     opened = Presets(elem_id="variety-presets", names=list(presets))
-                with _drawer("variety-start", drawers):
+                with drawer("variety-start", drawers):
                     controls |= _border(first)
-                with _drawer("variety-sampling", drawers):
+                with drawer("variety-sampling", drawers):
                     controls |= _sampling(first)
                 ask = VarietyAsk(elem_id="variety-ask")
             bar = VarietyRunBar(elem_id="variety-run")
@@ -53,13 +53,6 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Variety:
             pictures = VarietyPictures(elem_id="variety-pictures")
     form = Form(place="variety", table=VARIETY, controls=controls, drawers=drawers)
     return Variety(form=form, ask=ask, bar=bar, pictures=pictures, presets=opened)
-
-
-def _drawer(name: str, drawers: dict[str, gr.Accordion]) -> gr.Accordion:
-    drawers[name] = gr.Accordion(
-        label(f"drawer.{name}"), open=False, elem_id=f"drawer-{name}", elem_classes=["sw-drawer"]
-    )
-    return drawers[name]
 
 
 def _what(first: dict[str, Any]) -> dict[str, Widget]:
