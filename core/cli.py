@@ -1,4 +1,4 @@
-"""The command line: `generate`, `sweep`, `models`, `import` and `kept`, on the same core as the browser.
+"""The command line: `generate`, `sweep`, `models`, `import`, `convert` and `kept`, on the same core as the browser.
 
 Exit 0 done, 1 failed (one sentence on stderr), 2 bad usage. With --json nothing but one object a line goes to stdout.
 """
@@ -28,6 +28,7 @@ from core.images import files, latent, png, sheets
 from core.images.pixels import encoded
 from core.kept import KeptRuns
 from core.lora_library import LoraItem
+from core.models.convert import convert
 from core.pipeline import Pipeline
 
 DONE, FAILED = 0, 1
@@ -79,8 +80,17 @@ def add_commands(top: argparse.ArgumentParser) -> None:
         description="Read the recipe in a picture or a JSON file. What could not be carried over is said line by line.",
     )  # fmt: skip
     other.add_argument("file", type=Path, metavar="FILE", help="a PNG, WebP or JPEG picture, or JSON")
-    other.add_argument("-o", type=Path, dest="recipe", metavar="RECIPE.json", help="where the recipe goes; else to stdout")
+    other.add_argument(
+        "-o", type=Path, dest="recipe", metavar="RECIPE.json", help="where the recipe goes; else to stdout"
+    )
     other.set_defaults(run=run_import)
+    pickle = commands.add_parser(
+        "convert", help="a .safetensors file from a pickle (.ckpt, .pt, .pth, .bin)",
+        description="Write the tensors of a pickle that you trust as a .safetensors file beside it. The app itself opens none.",
+    )  # fmt: skip
+    pickle.add_argument("file", type=Path, metavar="FILE", help="a checkpoint, VAE, LoRA or embedding")
+    pickle.add_argument("-o", type=Path, dest="target", metavar="FILE", help="where it goes; else beside the pickle")
+    pickle.set_defaults(run=run_convert)
     kept = commands.add_parser(
         "kept", help="the runs kept on the disk", description="List the runs that are kept on the disk, or delete one."
     )
@@ -255,6 +265,12 @@ def run_import(arguments: argparse.Namespace, out: TextIO) -> int:
         out.write(text)
     else:
         files.write(arguments.recipe, text.encode())
+    return DONE
+
+
+def run_convert(arguments: argparse.Namespace, out: TextIO) -> int:
+    """Turns a pickle into a safetensors file, and says where that is."""
+    print(convert(arguments.file, arguments.target), file=out)
     return DONE
 
 

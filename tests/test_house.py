@@ -60,7 +60,7 @@ ARROWS = {
     "core.variety": {"core.onward", "core.recipe"},
     "core.cli": {
         "core.lora_library", "core.sweep", "core.errors", "core.recipe", "core.events", "core.pipeline", "core.images", "core.kept",
-        "core.importing",
+        "core.importing", "core.models",
     },
     "core": {"core.pipeline", "core.recipe"},
 }  # fmt: skip

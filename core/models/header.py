@@ -33,7 +33,9 @@ def read_header(path: Path) -> Header:
         return gguf.read_header(path)
     if path.suffix.lower() in PICKLES:
         raise DamagedFile(
-            "{name} is a pickle file, which can run code when it is opened: use a .safetensors file.", name=name
+            "{name} is a pickle file, which can run code when it is opened: use a .safetensors file, or make one of it with "
+            "python app.py convert.",
+            name=name,
         )
     try:
         with path.open("rb") as file:
