@@ -20,6 +20,7 @@ from tests.hub_server import Hub, serving
 NewPage = Callable[..., Page]
 Ready = Callable[[Page], Page]
 TURBO, BASE = "z_image_turbo_bf16.safetensors", "z_image_bf16.safetensors"
+FLUX = "tiny-flux"
 MB = 2**20
 
 
@@ -55,9 +56,10 @@ def comfy_files(root: Path) -> tuple[Mapping[str, torch.Tensor], Any]:
 
 @pytest.fixture(scope="module")
 def root(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the demo in it."""
+    """A models folder with the demo in it, and a very small Flux.1 dev."""
     folder = tmp_path_factory.mktemp("comfy")
     shutil.copytree(models / "demo", folder / "demo")
+    tiny_models.flux(folder / FLUX)
     return folder
 
 
@@ -106,6 +108,55 @@ def test_three_files_one_choice_one_press(new_page: NewPage, root: Path) -> None
     said = page.locator("#stage .sw-settings pre")
     for field in ('"cfg": 1.0', '"shift": 3.0', '"sampler": "res_multistep"', '"scheduler": "simple"', '"steps": 9'):
         expect(said).to_contain_text(field)
+
+
+def test_sizes_are_a_ratio_and_megapixels(new_page: NewPage) -> None:
+    """0.1 to 2.5, rounded as the family needs; a model that is smaller than that has its own. Here and in Variety."""
+    page = new_page()
+    page.locator("#model select").select_option(TURBO)
+    _sizes(page, "size")
+    open_tab(page, "Variety")
+    page.locator("#variety-model select").select_option(TURBO)
+    open_drawer(page, "variety-sampling")
+    _sizes(page, "variety-size")
+    open_tab(page, "Text to image")
+    page.locator("#model select").select_option(FLUX)
+    page.locator("#size").get_by_label("Aspect ratio").select_option("1:1")
+    page.locator("#size").get_by_label("Megapixels").select_option(label="0.004 MP")
+    expect(page.locator("#size").get_by_label("Width in pixels")).to_have_value("64")
+
+
+def _sizes(page: Page, control: str) -> None:
+    """Of Z-Image: multiples of 16 around 1024 x 1024."""
+    size = page.locator(f"#{control}")
+    width, height = size.get_by_label("Width in pixels"), size.get_by_label("Height in pixels")
+    expect(width).to_have_value("1024")
+    listed = size.get_by_label("Megapixels").locator("option").all_inner_texts()
+    assert listed == [f"{mp} MP" for mp in ("0.1", "0.25", "0.5", "0.75", "1", "1.25", "1.5", "2", "2.5")]
+    for ratio, area, wide, high in (("16:9", "2.5 MP", 2160, 1216), ("1:1", "0.1 MP", 320, 320), ("2:3", "1 MP", 832, 1248)):
+        size.get_by_label("Aspect ratio").select_option(ratio)
+        size.get_by_label("Megapixels").select_option(label=area)
+        expect(width).to_have_value(str(wide))
+        expect(height).to_have_value(str(high))
+        expect(size.get_by_label("Megapixels").locator("option:checked")).to_have_text(area)
+
+
+def test_flux_makes_a_picture(new_page: NewPage) -> None:
+    """Its guidance is told, its shift grows with the picture, and at cfg 1 the negative is closed."""
+    page = new_page()
+    page.locator("#model select").select_option(FLUX)
+    expect(page.locator("#steps input[type=number]")).to_have_value("20")
+    expect(page.locator("#drawer-negative > button")).to_contain_text("off at CFG 1")
+    open_drawer(page, "sampling")
+    expect(page.locator("#guidance input")).to_have_attribute("placeholder", "3.5")
+    page.locator("#guidance input").fill("2")
+    page.locator("#steps input[type=number]").fill("3")
+    page.locator("#prompt textarea").fill("a red apple")
+    generate(page)
+    page.wait_for_function("document.querySelector('.sw-picture img').naturalWidth === 32")
+    page.locator("#stage").get_by_role("button", name="Settings", exact=True).click()
+    for field in (f'"model": "{FLUX}"', '"guidance": 2.0', '"cfg": 1.0', '"steps": 3'):
+        expect(page.locator("#stage .sw-settings pre")).to_contain_text(field)
 
 
 def test_what_a_family_is_told(new_page: NewPage) -> None:

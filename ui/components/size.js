@@ -1,6 +1,8 @@
 const { field, h, same, tell, t } = stepwise;
 const RATIOS = [[1, 1], [5, 4], [4, 3], [3, 2], [16, 9], [21, 9], [4, 5], [3, 4], [2, 3], [9, 16], [9, 21]];
-const AREAS = [0.25, 0.5, 1, 1.5, 2, 4];
+const MP = 2 ** 20; // 1024 x 1024: the models' sizes are powers of two
+const MEGAPIXELS = [0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5];
+const FACTORS = [0.25, 0.5, 1, 1.5, 2, 4]; // of the own size of a model that is too small for the smallest of those
 const ratio = h("select", { class: "sw-input", "aria-label": t("size.ratio") });
 const area = h("select", { class: "sw-input", "aria-label": t("size.area") });
 const width = h("input", { class: "sw-input sw-pixels", type: "number", "aria-label": t("size.width") });
@@ -10,7 +12,14 @@ const restate = field(element, props, h("div", { class: "sw-row sw-size-row" }, 
 
 const round = (pixels) => Math.max(props.multiple, Math.round(pixels / props.multiple) * props.multiple);
 const name = ([a, b]) => `${a}:${b}`;
-const megapixels = (pixels) => t("size.mp", { mp: (pixels / 1e6).toLocaleString(stepwise.lang, { maximumSignificantDigits: 2 }) });
+const megapixels = (pixels) => t("size.mp", { mp: (pixels / MP).toLocaleString(stepwise.lang, { maximumFractionDigits: 3 }) });
+
+/** What can be chosen, in pixels; the model's own size is always among them. */
+function areas() {
+  const { native } = props;
+  const listed = native < MEGAPIXELS[0] * MP ? FACTORS.map((factor) => factor * native) : MEGAPIXELS.map((mp) => mp * MP);
+  return listed.includes(native) ? listed : [...listed, native].sort((a, b) => a - b);
+}
 
 function sides(r, pixels) {
   const wide = Math.sqrt((pixels * r[0]) / r[1]);
@@ -18,8 +27,9 @@ function sides(r, pixels) {
 }
 /** The ratio and area whose rounded sides are these, if any. */
 function found({ width, height }) {
-  for (const r of RATIOS) for (const a of AREAS) if (same(sides(r, a * props.native), { width, height })) return [r, a];
-  return [RATIOS.find(([a, b]) => a * height === b * width), AREAS.find((a) => a * props.native === width * height)];
+  const listed = areas();
+  for (const r of RATIOS) for (const a of listed) if (same(sides(r, a), { width, height })) return [r, a];
+  return [RATIOS.find(([a, b]) => a * height === b * width), listed.find((a) => a === width * height)];
 }
 function fill(select, options, chosen) {
   select.replaceChildren(...options.map(([value, label]) => h("option", { value }, label)));
@@ -30,7 +40,7 @@ function show() {
   const value = props.value ?? {};
   const [r, a] = found(value);
   fill(ratio, RATIOS.map((r) => [name(r), name(r)]), r && name(r));
-  fill(area, AREAS.map((a) => [String(a), megapixels(a * props.native)]), a === undefined ? undefined : String(a));
+  fill(area, areas().map((a) => [String(a), megapixels(a)]), a === undefined ? undefined : String(a));
   for (const [box, side] of [[width, "width"], [height, "height"]]) {
     box.step = props.multiple;
     box.min = props.multiple;
@@ -47,7 +57,7 @@ const whole = (box) => (/^\d+$/.test(box.value) ? Number(box.value) : null);
 const pick = () => {
   const [r0, a0] = found(props.value ?? {});
   const r = RATIOS.find((r) => name(r) === ratio.value) ?? r0 ?? [props.value?.width || 1, props.value?.height || 1];
-  set(sides(r, (Number(area.value) || a0 || (props.value.width * props.value.height) / props.native || 1) * props.native));
+  set(sides(r, Number(area.value) || a0 || props.value.width * props.value.height || props.native));
 };
 ratio.addEventListener("change", pick);
 area.addEventListener("change", pick);
