@@ -74,6 +74,7 @@ def serve(arguments: argparse.Namespace) -> None:
     from core.images.gallery import Gallery
     from core.jobs import Jobs, Limits, PipelineWorker
     from core.pipeline import Pipeline
+    from core.strips import Strips
 
     on_space = "SPACE_ID" in os.environ
     guarded = arguments.listen or arguments.share or on_space
@@ -85,9 +86,10 @@ def serve(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
     gallery = Gallery(arguments.outputs)
     gallery.sync()  # pictures made by the command line, or put there by hand
-    jobs = Jobs(PipelineWorker(pipe), gallery, arguments.data / "jobs.sqlite", limits)
+    strips = Strips(arguments.data / "strips", pipe)
+    jobs = Jobs(PipelineWorker(pipe), gallery, arguments.data / "jobs.sqlite", limits, strips)
     context = ui.Context(
-        pipe=pipe, jobs=jobs, gallery=gallery, language=arguments.language, guarded=guarded, limits=limits,
+        pipe=pipe, jobs=jobs, gallery=gallery, strips=strips, language=arguments.language, guarded=guarded, limits=limits,
         presets=HERE / "presets", private=(arguments.models, arguments.data),
     )  # fmt: skip
     pipe.prepare()

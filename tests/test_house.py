@@ -38,13 +38,16 @@ ARROWS = {
     "core.holding": {"core.events", "core.families", "core.models", "core.recipe", "core.together"},
     "core.fitting": {"core.families", "core.loras", "core.models", "core.note", "core.plan"},
     "core.encoding": {"core.denoise", "core.events", "core.families", "core.models", "core.plan"},
+    "core.enriching": {
+        "core.events", "core.families", "core.holding", "core.models", "core.note", "core.prompt", "core.recipe",
+    },
     "core.inversion": {"core.families", "core.models", "core.note", "core.plan", "core.prompt"},
     "core.images": {"core.errors", "core.recipe", "core.database", "core.families", "core.sampling"},
     "core.lora_library": {"core.errors", "core.database", "core.models", "core.images"},
     "core.pipeline": {
         "core.lora_library", "core.errors", "core.recipe", "core.events", "core.plan", "core.denoise", "core.trajectory", "core.families",
         "core.models", "core.images", "core.sampling", "core.tree", "core.holding", "core.encoding", "core.together", "core.loras",
-        "core.fitting", "core.inversion",
+        "core.fitting", "core.inversion", "core.enriching", "core.prompt",
         "core.keeping", "core.kept",
     },
     "core.tree": {"core.denoise", "core.plan", "core.prompt", "core.recipe", "core.trajectory"},
@@ -53,6 +56,7 @@ ARROWS = {
         "core.sweep", "core.tree",
     },
     "core.sweep": {"core.errors", "core.recipe"},
+    "core.strips": {"core.images", "core.loras", "core.models", "core.pipeline", "core.recipe", "core.together"},
     "core.importing": {
         "core.errors", "core.recipe", "core.note", "core.prompt", "core.sampling", "core.images", "core.models", "core.lora_library",
     },

@@ -6,6 +6,7 @@ from pathlib import Path
 from core.images.gallery import Gallery
 from core.jobs import Jobs, Limits
 from core.pipeline import Pipeline
+from core.strips import Strips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,7 @@ class Context:
     pipe: Pipeline
     jobs: Jobs
     gallery: Gallery
+    strips: Strips
     limits: Limits
     presets: Path
     language: str = ""  # "" follows the browser

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import ImageError, Refused, Stopped, StorageError, UserError
-from core.images.gallery import Gallery, Item, new_id
+from core.images.gallery import Gallery, Item
 from core.jobs.course import Course
 from core.jobs.limits import Limits
+from core.jobs.shelf import Shelf, Shelves
 from core.jobs.store import JobStore, Record, Slot, State
 from core.jobs.turns import in_turn
 from core.jobs.view import JobView, view_of
 from core.jobs.work import Work
-from core.jobs.worker import Outlook, Picture, Progress, Worker
+from core.jobs.worker import Outlook, Picture, Progress, Words, Worker
 from core.pipeline import Wish
 from core.recipe import Recipe
 from core.sweep import Axis
@@ -38,8 +39,11 @@ log = logging.getLogger(__name__)
 class Jobs:
     """Owner of the queue, its file and its one thread."""
 
-    def __init__(self, worker: Worker, gallery: Gallery, path: Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self, worker: Worker, gallery: Gallery, path: Path, limits: Limits | None = None, shelf: Shelf | None = None
+    ) -> None:
         self._worker, self._gallery, self._limits = worker, gallery, limits or Limits()
+        self._shelves = Shelves(gallery, shelf)
         self._store = JobStore(path)
         self._changed = threading.Condition()  # guards all that follows
         self._views: dict[str, JobView] = {}  # in the order of filing
@@ -145,7 +149,8 @@ class Jobs:
         """What the file tells. A job that was running begins again, unless it had been told to stop."""
         for record in self._store.all():
             slots = sorted(record.slots.items())
-            made = {image: item for image, slot in slots if (item := self._gallery.find(slot.item))}
+            keeper = self._shelves.of(record.work)
+            made = {image: item for image, slot in slots if (item := keeper.find(slot.item))}
             state = record.state
             if state == "running":
                 state = "queued" if record.wish is None else "stopped"
@@ -182,7 +187,7 @@ class Jobs:
         try:
             for number, recipe in enumerate(view.work.rounds()):
                 course.begin(number, self._views[view.id].ran)
-                if self._is_made(course):  # the job begins again
+                if self._is_made(course) or self._is_shelved(course):  # the job begins again, or somebody was faster
                     course.whole |= course.images
                     continue
                 error = self._limits.end(view.work, course.first, self._gallery.folder)
@@ -191,7 +196,7 @@ class Jobs:
                 if self._gives_way(course):
                     return
                 course.busy = True
-                for report in self._worker.run(recipe, lambda: self._wish(view.id)):
+                for report in self._reports(view, recipe):
                     self._take(course, report)
                 if self._wish(view.id) is not None:
                     break
@@ -216,6 +221,17 @@ class Jobs:
         there = self._slots[view.id].keys() if view.work.endless else view.made.keys() | view.swept
         return course.images <= there
 
+    def _is_shelved(self, course: Course) -> bool:
+        """Whether everybody's picture in hand was made meanwhile for somebody else."""
+        if not course.view.work.shared:
+            return False
+        item = self._shelves.of(course.view.work).find(self._shelves.id_of(course.view.work, course.first))
+        if item is not None:
+            with self._changed:
+                view = self._views[course.view.id]
+                self._show(view.id, made={**view.made, course.first: item})
+        return item is not None
+
     def _gives_way(self, course: Course) -> bool:
         """An endless job begins a round only where nobody waits; otherwise it stands in the queue again."""
         if not course.view.work.endless:
@@ -229,20 +245,32 @@ class Jobs:
             self._line_up()
             return True
 
+    def _reports(self, view: JobView, recipe: Recipe) -> Iterator[Progress | Outlook | Picture | Words]:
+        """Of a recipe's pictures, or of its prompt in more words."""
+        if view.work.wording:
+            return self._worker.enrich(recipe, view.work.wording, lambda: self._wish(view.id))
+        return self._worker.run(recipe, lambda: self._wish(view.id))
+
     def _wish(self, id: str) -> Wish:
         return "now" if self._closing else self._views[id].stopping
 
-    def _take(self, course: Course, report: Progress | Outlook | Picture) -> None:
+    def _take(self, course: Course, report: Progress | Outlook | Picture | Words) -> None:
         id = course.view.id
         match report:
             case Progress():
                 self._take_progress(course, report)
+            case Words():
+                course.whole |= course.images if report.whole else set()
+                with self._changed:
+                    self._show(id, phase="writing", text=report.text, tokens=report.tokens, notes=report.notes)
             case Outlook(recipe=resolved, notes=notes):
                 with self._changed:
                     told = self._views[id].notes
                     self._show(id, resolved=resolved, notes=(*told, *(note for note in notes if note not in told)))
             case Picture(partial=True) if self._closing and self._views[id].stopping is None:
                 return  # it is made whole after the next start
+            case Picture(partial=True) if course.view.work.shared:
+                return  # nobody else asked to stop
             case Picture():
                 image, item = course.first + report.image, self._keep(course, report)
                 course.whole |= set() if report.partial else {image}
@@ -274,15 +302,16 @@ class Jobs:
         """Into the gallery, once: a job begun again finds the pictures of its first attempt there."""
         view, image = course.view, course.first + report.image
         slots = self._slots[view.id]
-        kept = self._gallery.find(slots[image].item) if image in slots else None
+        keeper = self._shelves.of(view.work)
+        kept = keeper.find(slots[image].item) if image in slots else None
         if kept is not None:
             return kept
-        id = slots[image].item if image in slots else new_id()
+        id = slots[image].item if image in slots else self._shelves.id_of(view.work, image)
         handed = self._views[view.id].handed.get(image)
         slots[image] = Slot(item=id, ran=report.ran, calls=report.stats.model_calls, handed=handed)
         self._store.set_slot(view.id, image, slots[image])
-        made_with = dict(report.made_with) | ({"series": course.series} if _is_series(view.work) else {})
-        return self._gallery.add(report.picture, report.recipe, made_with, view.owner, id)
+        told = self._shelves.told(view.work, course.series, report.stats)
+        return keeper.add(report.picture, report.recipe, {**report.made_with, **told}, view.owner, id)
 
     def _refuse_when_closing(self) -> None:
         if self._closing:
@@ -345,11 +374,6 @@ class Jobs:
 
     def _queue(self) -> Sequence[JobView]:
         return in_turn(self._views.values(), self._turns)
-
-
-def _is_series(work: Work) -> bool:
-    """Whether its pictures are one tile in the gallery."""
-    return bool(work.axes or work.others or work.endless)
 
 
 def _bare(error: UserError) -> UserError:

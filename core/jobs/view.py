@@ -48,6 +48,8 @@ class JobView:
     handed: Mapping[int, Frame] = field(default_factory=dict[int, Frame])  # image -> how it stood at its first border
     starred: frozenset[int] = frozenset()  # images that are not to be swept away
     swept: frozenset[int] = frozenset()  # images that were made, and deleted
+    text: str = ""  # the prompt in more words, as far as it is written; gone after a restart
+    tokens: int = 0  # of it
     notes: tuple[Note, ...] = ()
     stopping: Wish = None  # what was asked of it
     error: UserError | None = None  # why it failed; of an endless job also why it ended by itself

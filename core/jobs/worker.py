@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from PIL.Image import Image
 from torch import Tensor
 
-from core.events import Decoding, Encoding, Event, ImageDone, Known, Loading, Planned, Stats, StepDone
+from core.events import Decoding, Encoding, Event, ImageDone, Known, Loading, Planned, Stats, StepDone, Writing, Written
 from core.images.preview import jpeg_data
 from core.images.structure import stripes
 from core.jobs.film import SIDE, Cut, Frame
@@ -21,7 +21,7 @@ from core.pipeline import Wish
 from core.recipe import Recipe
 from core.tree import Cost
 
-Phase = Literal["", "loading", "encoding", "sampling", "decoding"]
+Phase = Literal["", "loading", "encoding", "sampling", "decoding", "writing"]
 
 PREVIEW_SECONDS = 0.25  # between two previews of an image
 PREVIEW_SHARE = 0.125  # of the time, at most, goes into previews
@@ -65,7 +65,17 @@ class Picture:
     stats: Stats = field(default_factory=Stats)
 
 
-Report = Progress | Outlook | Picture
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A prompt in more words, as far as it is written."""
+
+    text: str
+    tokens: int
+    whole: bool = False  # there is no more to come
+    notes: tuple[Note, ...] = ()
+
+
+Report = Progress | Outlook | Picture | Words
 
 
 class Worker(Protocol):
@@ -73,6 +83,10 @@ class Worker(Protocol):
 
     def run(self, recipe: Recipe, stop: Callable[[], Wish]) -> Iterator[Report]:
         """Raises UserError for what the user can mend. `stop` is asked before each forward pass."""
+        ...
+
+    def enrich(self, recipe: Recipe, wording: int, stop: Callable[[], Wish]) -> Iterator[Report]:
+        """The prompt of a recipe in more words. `stop` is asked after each token. Raises as `run`, and Stopped."""
         ...
 
     def cost(self, recipes: Sequence[Recipe]) -> Cost:
@@ -84,6 +98,8 @@ class Runner(Protocol):
     """What is needed of a Pipeline."""
 
     def run(self, recipe: Recipe, stop: Callable[[], Wish]) -> Iterator[Event]: ...
+
+    def enrich(self, recipe: Recipe, wording: int, stop: Callable[[], Wish]) -> Iterator[Event]: ...
 
     def preview(self, denoised: Tensor) -> Image: ...
 
@@ -123,6 +139,19 @@ class PipelineWorker:
                         made_with=event.made_with, partial=event.partial, ran=course.ran.get(event.image, 0),
                         stats=event.stats,
                     )  # fmt: skip
+
+    def enrich(self, recipe: Recipe, wording: int, stop: Callable[[], Wish]) -> Iterator[Report]:
+        tokens = 0
+        for event in self._pipe.enrich(recipe, wording, stop):
+            match event:
+                case Loading(what=what, share=share):
+                    yield Progress(phase="loading", what=what, share=share)
+                case Writing(text=text, tokens=tokens):
+                    yield Words(text=text, tokens=tokens)
+                case Written(text=text, notes=notes):
+                    yield Words(text=text, tokens=tokens, notes=notes, whole=True)
+                case _:
+                    pass
 
     def cost(self, recipes: Sequence[Recipe]) -> Cost:
         return self._pipe.cost(recipes)
