@@ -57,6 +57,10 @@ ARROWS = {
     },
     "core.sweep": {"core.errors", "core.recipe"},
     "core.strips": {"core.images", "core.loras", "core.models", "core.pipeline", "core.recipe", "core.together"},
+    "core.inside": {
+        "core.errors", "core.recipe", "core.prompt", "core.sampling", "core.models", "core.families", "core.plan", "core.denoise",
+        "core.images", "core.events", "core.pipeline",
+    },
     "core.importing": {
         "core.errors", "core.recipe", "core.note", "core.prompt", "core.sampling", "core.images", "core.models", "core.lora_library",
     },

@@ -1,6 +1,7 @@
 """The families, and how one of their models comes into memory."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -126,20 +127,25 @@ def read(
     def kept(stored: torch.dtype) -> torch.dtype:
         return pick_dtype(device, stored, family.half) if dtype is None else family.allowed(dtype)
 
-    def shared(text: TextPart) -> Any:
-        folder = tokenizers.folder_of(text.kind, entry.root, downloads=downloads, progress=progress)
-        return tokenizers.read(text.kind, folder, text.pad)
-
-    def own(text: TextPart) -> Any:
-        folder = entry.path / text.tokenizer
-        return tokenizers.read(text.kind, folder) if tokenizers.KINDS[text.kind].is_in(folder) else shared(text)
-
+    words = partial(tokenizer_of, entry, downloads=downloads, progress=progress)
     if entry.kind == "folder":
-        return loader.from_folder(entry.path, family.denoiser, family.texts, kept, own)
+        return loader.from_folder(entry.path, family.denoiser, family.texts, kept, words)
     configs = configs or configs_of(family)
     if entry.parts:
-        return from_parts(entry.parts, configs, family.denoiser, family.texts, kept, shared)
-    return loader.from_checkpoint(entry.path, configs, family.denoiser, family.texts, kept, shared)
+        return from_parts(entry.parts, configs, family.denoiser, family.texts, kept, words)
+    return loader.from_checkpoint(entry.path, configs, family.denoiser, family.texts, kept, words)
+
+
+def tokenizer_of(entry: Entry, text: TextPart, *, downloads: bool, progress: Progress = silent) -> Any:
+    """The tokenizer of one of a model's text encoders: its folder's own, else the one that all share. No weights are read.
+
+    Raises MissingPart, DamagedFile.
+    """
+    own = entry.path / text.tokenizer
+    if entry.kind == "folder" and tokenizers.KINDS[text.kind].is_in(own):
+        return tokenizers.read(text.kind, own)
+    folder = tokenizers.folder_of(text.kind, entry.root, downloads=downloads, progress=progress)
+    return tokenizers.read(text.kind, folder, text.pad)
 
 
 def fetched(entry: Entry, downloads: bool, progress: Progress) -> Entry:

@@ -3,6 +3,7 @@
 The network is told 1 - sigma and gives the velocity with its sign turned; caption and image are lists, one entry an image.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -32,12 +33,17 @@ TURBO = FlowFamily(
 BASE = replace(TURBO, title="Z-Image", defaults=replace(TURBO.defaults, steps=30, cfg=4.0, shift=6.0))
 
 
+def most_tokens(axes_lens: Sequence[int]) -> int:
+    """Of a caption, template and all. Positions are looked up in a table: the caption's are 1 … T padded, the image stands
+    at the one after."""
+    return (axes_lens[0] - 2) // TOKENS * TOKENS
+
+
 class ZImageModel(Model):
     readers = (QwenEncoder,)
 
     def _encode(self, request: TextRequest) -> Conditioning:
-        # Positions are looked up in a table: the caption's are 1 … T padded, the image stands at the one after.
-        most = (self._net.config.axes_lens[0] - 2) // TOKENS * TOKENS
+        most = most_tokens(self._net.config.axes_lens)
         hidden = self.encoders[0].encode(plain(request.text, request.weighting, request.choices), most)
         return Conditioning(context=hidden.to(self.dtype))
 

@@ -145,16 +145,17 @@ def windows(
     tokenizer: Any, prompt: Sequence[Chunk], weighting: str, embeddings: Mapping[str, Tensor] = NO_EMBEDDINGS
 ) -> list[Window]:
     """All windows of a prompt, at least one."""
-    found: list[Window] = []
-    for chunk in prompt:
-        pieces = [
-            [(token, piece.weight) for token in group]
-            for piece in chunk
-            for group in groups(tokenizer, piece.text, embeddings)
-        ]
-        rows = by_commas(pieces, tokens_of(tokenizer, ",")) if weighting == "a1111" else by_pieces(pieces)
-        found += [window_of(tokenizer, row) for row in rows]
-    return found
+    return [window_of(tokenizer, row) for chunk in prompt for row in rows(tokenizer, chunk, weighting, embeddings)]
+
+
+def rows(tokenizer: Any, chunk: Chunk, weighting: str, embeddings: Mapping[str, Tensor]) -> list[list[Token]]:
+    """What stands in the windows of one chunk, start, end and padding apart."""
+    pieces = [
+        [(token, piece.weight) for token in group]
+        for piece in chunk
+        for group in groups(tokenizer, piece.text, embeddings)
+    ]
+    return by_commas(pieces, tokens_of(tokenizer, ",")) if weighting == "a1111" else by_pieces(pieces)
 
 
 def groups(tokenizer: Any, text: str, embeddings: Mapping[str, Tensor]) -> Iterator[list[int] | list[Vector]]:
