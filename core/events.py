@@ -102,4 +102,21 @@ class ImageDone:
     stats: Stats
 
 
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """A prompt is being enriched."""
+
+    text: str  # so far
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """It is, as far as it came; with what has to be said about it."""
+
+    text: str
+    notes: tuple[Note, ...] = ()
+
+
 Event = Loading | Encoding | Planned | Known | StepDone | Decoding | ImageDone
+WritingEvent = Loading | Writing | Written

@@ -1,7 +1,7 @@
 """Owner of models, inputs and kept steps: runs recipes, one at a time, and yields what happens."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from core.denoise import Denoiser, Origin
 from core.encoding import encode
+from core.enriching import Enricher
 from core.errors import MissingPart, Stopped, UserError
-from core.events import Decoding, Event, ImageDone, Known, Planned, Stats, StepDone
+from core.events import Decoding, Event, ImageDone, Known, Loading, Planned, Stats, StepDone, WritingEvent
 from core.families import prepare, profile_of
 from core.families.base import LoadedModel, Profile
 from core.fitting import Coverages, Fitting
-from core.holding import Models, hashes_of, surroundings
+from core.holding import Held, Models, hashes_of, surroundings
 from core.images.inputs import InputStore
 from core.images.latent import fits
 from core.images.pixels import fit_to, to_images
@@ -38,6 +39,7 @@ from core.models.memory import pick_device
 from core.models.residency import Residency, check_level, storage_of
 from core.models.variants import Variants
 from core.plan import Plan, alone, check, compile_plan, resolve, sigma_after
+from core.prompt.server import ChatServer
 from core.recipe import InitImage, InitTrajectory, Recipe
 from core.sampling import SamplerState
 from core.together import check_together, fit_together, models_of
@@ -87,7 +89,8 @@ class Pipeline:
 
     models: the folder of weights, in ComfyUI's layout. device: auto, cpu, cuda, cuda:1 or mps. trajectory_bytes: how much
     memory kept steps may take, 0 = keep none. data: where input pictures, file hashes and kept runs are. kept_bytes: how
-    much of the disk kept runs may take, 0 = keep none. memory: auto, resident, swap, stream or fp8. One run at a time.
+    much of the disk kept runs may take, 0 = keep none. memory: auto, resident, swap, stream or fp8. writer: a server that
+    enriches prompts, None for the text encoder of a model that can. One run at a time.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Pipeline:
         downloads: bool = True,
         kept_bytes: int = 0,
         memory: str = "auto",
+        writer: ChatServer | None = None,
     ) -> None:
         self.library = Library(Path(models), Variants(Path(data) / "variants.json"))
         self.loras = LoraLibrary(Path(models), Path(data) / "loras.sqlite")
@@ -110,6 +114,7 @@ class Pipeline:
         self.device = pick_device(device)
         self._models = Models(self.library, self.hashes, self.device, downloads)
         self.memory = memory
+        self.enricher = Enricher(self.library, writer)
         self._fitting = Fitting(lambda name: self.loras.get(name).path, self.hashes)
         self._coverages = Coverages()
         self._versions = {
@@ -138,12 +143,8 @@ class Pipeline:
         """
         check(recipe)
         origin = self._origin(recipe)
-        if self._preparing is not None:
-            self._preparing.join()  # two threads that import diffusers at once see it half made
         self._check_loras(recipe)
-        if not self._models.holds(recipe):
-            self._main = self._previewer = None  # frees the old one before the new one is read
-        held = yield from self._models.hold(recipe)
+        held = yield from self._loaded(recipe)
         models = {name: one.model for name, one in held.items()}
         weights = {name: one.weights for name, one in held.items()}
         model = self._main = models[recipe.model]
@@ -174,6 +175,14 @@ class Pipeline:
             if stop() is not None:
                 return
 
+    def _loaded(self, recipe: Recipe) -> Generator[Loading, None, Mapping[str, Held]]:
+        """The models of a recipe, read where they are not in memory."""
+        if self._preparing is not None:
+            self._preparing.join()  # two threads that import diffusers at once see it half made
+        if not self._models.holds(recipe):
+            self._main = self._previewer = None  # frees the old one before the new one is read
+        return (yield from self._models.hold(recipe))
+
     def generate(self, recipe: Recipe) -> Result:
         """Runs to the end and gives everything at once. Raises as `run`."""
         resolved, done = recipe, list[ImageDone]()
@@ -188,6 +197,14 @@ class Pipeline:
             recipe=resolved,
             stats=sum((event.stats for event in done), Stats()),
         )
+
+    def enrich(self, recipe: Recipe, wording: int = 1, stop: Callable[[], Wish] = lambda: None) -> Iterator[WritingEvent]:
+        """The prompt of a recipe in more words, as they come: by the server, or the text encoder of the recipe's own model.
+
+        wording: 1 is the likeliest, each further number another one. `stop` is asked after each token; what is written by
+        then is told before Stopped is raised. Raises RecipeError for a prompt that cannot be enriched, ModelError.
+        """
+        yield from self.enricher.run(recipe, wording, lambda: stop() is not None, self._loaded)
 
     def resolve(self, recipe: Recipe) -> Recipe:
         """The recipe with nothing null that has a value. Reads configurations, no weights. Raises UserError."""

@@ -3,8 +3,9 @@
 The network is told 1 - sigma and gives the velocity with its sign turned; caption and image are lists, one entry an image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from core.families.base import Conditioning, Defaults, TextRequest
 from core.families.flow import FlowFamily, flow
 from core.families.model import Model
 from core.models.loader import DenoiserPart, TextPart
+from core.prompt.answer import Answer, Draft, Drawing, asked, drafts
 from core.prompt.plain import plain
 from core.prompt.qwen import QwenEncoder
 
@@ -46,6 +48,24 @@ class ZImageModel(Model):
         most = most_tokens(self._net.config.axes_lens)
         hidden = self.encoders[0].encode(plain(request.text, request.weighting, request.choices), most)
         return Conditioning(context=hidden.to(self.dtype))
+
+    def write(self, instruction: str, text: str, drawing: Drawing) -> Iterator[Draft]:
+        """What the text encoder answers, as it grows. Where memory runs out it goes on one level down, from the same token."""
+        self._with("text_encoder", self._come_clean)
+        encoder = self.encoders[0]
+        with self.memory.use("text_encoder"):
+            answer = Answer(encoder.model, encoder.tokenizer, asked(encoder.tokenizer, instruction, text))
+            yield from drafts(answer, lambda answer: self._with("text_encoder", partial(self._logits, answer)), drawing)
+
+    def _come_clean(self) -> None:
+        """The text encoder comes to the device without any LoRA on it: those are for pictures."""
+        self.memory.settle("text_encoder")
+        self._encoders.set(())
+        self.memory.bring("text_encoder")
+
+    def _logits(self, answer: Answer) -> Tensor:
+        self.memory.bring("text_encoder")
+        return answer.logits()
 
     def _forward(self, x: Tensor, timestep: Tensor, cond: Conditioning) -> Tensor:
         images = list(x.to(self.dtype)[:, :, None].unbind())  # each [C, 1, h, w]

@@ -124,7 +124,9 @@ class JobStore:
     def add(self, job: Record) -> None:
         axes = [{"path": axis.path, "values": axis.values} for axis in job.work.axes]
         others = [recipe.model_dump(mode="json", exclude_none=True) for recipe in job.work.others]
-        beside = {"others": others, "endless": job.work.endless, "name": job.work.name, "wording": job.work.wording, "shared": job.work.shared}
+        beside = {
+            "others": others, "endless": job.work.endless, "name": job.work.name, "wording": job.work.wording, "shared": job.work.shared,
+        }  # fmt: skip
         with self._database.write() as connection:
             connection.execute(
                 "INSERT INTO jobs (id, filed, owner, recipe, axes, beside, cost, state) VALUES (?,?,?,?,?,?,?,?)",

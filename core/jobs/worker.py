@@ -12,7 +12,20 @@ from typing import Literal, Protocol
 from PIL.Image import Image
 from torch import Tensor
 
-from core.events import Decoding, Encoding, Event, ImageDone, Known, Loading, Planned, Stats, StepDone, Writing, Written
+from core.events import (
+    Decoding,
+    Encoding,
+    Event,
+    ImageDone,
+    Known,
+    Loading,
+    Planned,
+    Stats,
+    StepDone,
+    Writing,
+    WritingEvent,
+    Written,
+)
 from core.images.preview import jpeg_data
 from core.images.structure import stripes
 from core.jobs.film import SIDE, Cut, Frame
@@ -99,7 +112,7 @@ class Runner(Protocol):
 
     def run(self, recipe: Recipe, stop: Callable[[], Wish]) -> Iterator[Event]: ...
 
-    def enrich(self, recipe: Recipe, wording: int, stop: Callable[[], Wish]) -> Iterator[Event]: ...
+    def enrich(self, recipe: Recipe, wording: int, stop: Callable[[], Wish]) -> Iterator[WritingEvent]: ...
 
     def preview(self, denoised: Tensor) -> Image: ...
 
@@ -150,8 +163,6 @@ class PipelineWorker:
                     yield Words(text=text, tokens=tokens)
                 case Written(text=text, notes=notes):
                     yield Words(text=text, tokens=tokens, notes=notes, whole=True)
-                case _:
-                    pass
 
     def cost(self, recipes: Sequence[Recipe]) -> Cost:
         return self._pipe.cost(recipes)
