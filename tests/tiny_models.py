@@ -287,6 +287,7 @@ def qwen3(words: Any, width: int = 16, layers: int = 3) -> Any:
     config = Qwen3Config(
         vocab_size=len(words), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, head_dim=8,
         num_attention_heads=4, num_key_value_heads=2, rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        tie_word_embeddings=True,
     )  # fmt: skip
     return noisy(Qwen3Model(config))
 
@@ -300,8 +301,23 @@ def flow_vae(**changes: Any) -> Any:
     return vae(**{**sizes, **changes})
 
 
-def z_image(folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32, shift: float = 3.0) -> Any:
-    """A Z-Image pipeline, saved to `folder`: 2 + 1 + 1 blocks of width 32."""
+def writer(encoder: Any) -> Any:
+    """The same Qwen3 as the whole language model that it is: its table of embeddings is its last layer too."""
+    from transformers import Qwen3ForCausalLM
+
+    with torch.no_grad():
+        for name, weight in encoder.layers.named_parameters():
+            weight.mul_(1 if "norm" in name else 16)  # or the last word's own row is the likeliest next one, for ever
+    whole = Qwen3ForCausalLM(encoder.config)
+    whole.model = encoder
+    whole.tie_weights()
+    return whole.eval()
+
+
+def z_image(
+    folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32, shift: float = 3.0, writes: bool = False
+) -> Any:
+    """A Z-Image pipeline, saved to `folder`: 2 + 1 + 1 blocks of width 32. writes: its text encoder is saved as what it is."""
     from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
 
     torch.manual_seed(seed)
@@ -314,7 +330,10 @@ def z_image(folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32, shi
         vae=flow_vae(), text_encoder=qwen3(words), tokenizer=words, transformer=noisy(transformer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
     )  # fmt: skip
-    return saved(pipe, folder, dtype)
+    made = saved(pipe, folder, dtype)
+    if writes:
+        writer(pipe.text_encoder).save_pretrained(folder / "text_encoder")
+    return made
 
 
 def comfy_z_image(transformer: Any) -> dict[str, torch.Tensor]:

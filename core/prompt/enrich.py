@@ -34,6 +34,7 @@ SCRIPTS = (
     ("Hindi", re.compile(r"[\u0904-\u0939]")),
     ("Thai", re.compile(r"[\u0e01-\u0e2e]")),
 )
+UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns the writing round
 THOUGHT = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 LAST_SENTENCE = re.compile(r".*[.!?。！？…][\"'”’」』»]?", re.DOTALL)
 
@@ -76,7 +77,7 @@ def brief(prompt: str, weighting: str = "comfyui") -> Brief:
             )
     kept += [found[0] for found in EXPLICIT.finditer(text)]
     text = EXPLICIT.sub(" ", text)
-    text = re.sub(r"[ \t]+", " ", text).strip(" ,")
+    text = re.sub(r"\s*,(\s*,)+", ",", re.sub(r"[ \t]+", " ", text)).strip(", \t\r\n")
     if not text:
         raise RecipeError("There is nothing to enrich: write a prompt first.")
     name = script(text)
@@ -117,7 +118,7 @@ def script(text: str) -> str:
 
 def shown(text: str) -> str:
     """An answer, or its beginning, as one paragraph without thoughts."""
-    said = " ".join(THOUGHT.sub(" ", text).split())
+    said = " ".join(UNSEEN.sub("", THOUGHT.sub(" ", text)).split())
     return "" if said and "<think>".startswith(said) else said  # the first token of a thought
 
 
