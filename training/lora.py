@@ -33,7 +33,7 @@ FOLDER = WORK / "lora"
 NAME, TRIGGER = "pixel-art", "pixelart"
 BATCH = 16  # pictures
 CELLS, SHADES = 16, 5  # squares of a picture's side, one for each latent; colours of a picture
-RANK, ALPHA = 8, 8.0
+RANK = 8  # alpha is the same
 LEAST = 1.0  # weight of a time step: edges of squares are drawn at low noise, where the UNet's own weights are near 0
 UNET_PARTS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2")
 TEXT_PARTS = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -52,15 +52,15 @@ class Effort:
 
 
 class LowRank(nn.Module):
-    """weight + alpha / rank * up @ down, given as bfloat16; up starts at zero."""
+    """weight + up @ down, given as bfloat16; up starts at zero."""
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
-        self.down = nn.Parameter(torch.randn(RANK, *weight.shape[1:]) / weight[0].numel() ** 0.5)
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], RANK))
+        self.down = nn.Parameter(torch.randn(rank, *weight.shape[1:]) / weight[0].numel() ** 0.5)
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
 
     def forward(self, weight: Tensor) -> Tensor:
-        change = ALPHA / RANK * self.up @ self.down.flatten(1)
+        change = self.up @ self.down.flatten(1)
         return (weight + change.view_as(weight)).bfloat16()
 
 
@@ -83,7 +83,7 @@ def triggered(rng: random.Random, words: str) -> str:
     return f"{words}, pixel art" if rng.random() < 0.25 else f"{TRIGGER}, {words}"
 
 
-def low_rank(model: nn.Module, parts: tuple[str, ...]) -> dict[str, LowRank]:
+def low_rank(model: nn.Module, parts: tuple[str, ...], rank: int = RANK) -> dict[str, LowRank]:
     """Freezes the model, gives the modules that are named so a trained change, and the rest bfloat16 weights."""
     model.requires_grad_(False)
     named = {name: module for name, module in model.named_modules() if name.endswith(parts)}
@@ -91,7 +91,7 @@ def low_rank(model: nn.Module, parts: tuple[str, ...]) -> dict[str, LowRank]:
     for p in set(model.parameters()) - {module.weight for module in named.values()}:
         p.data = p.data.bfloat16()
     for name, module in named.items():
-        changes[name] = LowRank(module.weight)
+        changes[name] = LowRank(module.weight, rank)
         parametrize.register_parametrization(module, "weight", changes[name], unsafe=True)  # the type changes
     return changes
 
@@ -177,27 +177,23 @@ def named_as_kohya(unet: dict[str, LowRank], text: dict[str, LowRank]) -> Iterat
         yield f"lora_te_text_model_{name.removeprefix('text_model.').replace('.', '_')}", change
 
 
-def write(changes: dict[str, LowRank], scenes: int, target: Path) -> None:
-    """kohya's layout, float16, with the metadata that kohya's trainer writes."""
+def write(changes: dict[str, LowRank], about: dict[str, str], target: Path) -> None:
+    """kohya's layout, float16, with the metadata that kohya's trainer writes and what else `about` says."""
     tensors: dict[str, Tensor] = {}
     for name, change in changes.items():
         sides = (1,) * (change.down.ndim - 2)  # a convolution's up is a convolution, too
         tensors[f"{name}.lora_down.weight"] = change.down.detach().half().contiguous()
         tensors[f"{name}.lora_up.weight"] = change.up.detach().half().view(*change.up.shape, *sides).contiguous()
-        tensors[f"{name}.alpha"] = torch.tensor(ALPHA).half()
+        tensors[f"{name}.alpha"] = torch.tensor(float(len(change.down))).half()
     metadata = {
         "ss_base_model_version": "sd_v1",
         "ss_sd_model_name": "Stepwise demo",
         "ss_network_module": "networks.lora",
-        "ss_network_dim": str(RANK),
-        "ss_network_alpha": str(ALPHA),
-        "ss_output_name": NAME,
-        "ss_tag_frequency": json.dumps({f"1_{TRIGGER}": {TRIGGER: scenes}}),
-        "modelspec.title": "Pixel art",
+        "ss_network_dim": str(max(len(change.down) for change in changes.values())),
+        "ss_network_alpha": str(max(float(len(change.down)) for change in changes.values())),
         "modelspec.architecture": "stable-diffusion-v1/lora",
-        "modelspec.trigger_phrase": TRIGGER,
         "modelspec.license": "Apache-2.0",
-    }
+    } | about
     partial = target.with_suffix(".partial")
     save_file(tensors, partial, metadata)
     partial.replace(target)
@@ -208,7 +204,18 @@ def run(folder: Path, target: Path, effort: Effort | None = None) -> Path:
     effort, made = effort or Effort(), FOLDER / f"{NAME}.safetensors"
     if not made.exists():
         torch.set_num_threads(1)
-        write(train(folder, effort), effort.scenes, made)
+        about = {
+            "ss_output_name": NAME,
+            "ss_tag_frequency": json.dumps({f"1_{TRIGGER}": {TRIGGER: effort.scenes}}),
+            "modelspec.title": "Pixel art",
+            "modelspec.trigger_phrase": TRIGGER,
+        }
+        write(train(folder, effort), about, made)
+    return put(made, target)
+
+
+def put(made: Path, target: Path) -> Path:
+    """A copy that is whole or not there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     shutil.copy(made, partial)
