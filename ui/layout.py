@@ -4,11 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from ui import form, lora, session, split, texts, variety, wires
+from ui import desks, form, lora, session, split, texts, variety, wires
 from ui.browsing import Browsing
 from ui.components.panels import Header, Wall
 from ui.context import Context
 from ui.continuing import Continuing
+from ui.desks import Desk
 from ui.explainer import inside
 from ui.making import Making
 from ui.models import Storeroom
@@ -75,10 +76,11 @@ def build(context: Context) -> gr.Blocks:
         split.wire(bench, splitting, kept, cut["model"])
         lora.wire(shelf, shelving, shelf_tab, kept)
         variety.wire(starts, varying, making, kept, shown)
-        _wire_variety(starts, bench, splitting, kept, tabs)
+        wires.keeping(starts.form, kept)
         _wire_lora_sweeps(shelf, shelving, sweeping, making, kept, shown, tabs)
         _wire_gallery(gallery_tab, album.wall, browsing, kept)
-        _wire_open_in(album.wall, studio, bench, shelf, opening, splitting, kept, tabs)
+        places = _desks(studio, bench, shelf, starts, (opening, splitting, shelving), varying)
+        desks.wire(places, [album.wall], kept, tabs)
         room = Storeroom(context, (studio.form, bench.form))
         inside.wire(cards.inside, context, kept)
         _wire_models(models_tab, library, room, opening, splitting, studio, bench, kept)
@@ -105,6 +107,26 @@ def _restored(desk: Any, kept: gr.BrowserState) -> list[Any]:
     return [kept, *desk.form.inputs, desk.bar, desk.stage, *desk.form.drawers.values()]
 
 
+def _desks(
+    studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab, starts: variety_tab.Variety,
+    openings: tuple[Opening, split.Splitting, lora.Shelving], varying: variety.Varying,
+) -> list[Desk]:  # fmt: skip
+    """The tabs that a picture's settings can be opened in."""
+    opening, splitting, shelving = openings
+    return [
+        Desk(name="text2image", form=studio.form, bar=studio.bar, pictures=studio.stage, opening=opening),
+        Desk(name="lora", form=shelf.form, bar=shelf.bar, pictures=shelf.stage, opening=shelving, look=lora.AGAIN),
+        Desk(
+            name="split", form=bench.form, bar=bench.bar, pictures=bench.stage, opening=splitting,
+            settled=lambda opened: split.shown_by(opened, bench, splitting),
+        ),
+        Desk(
+            name="variety", form=starts.form, bar=starts.bar, pictures=starts.pictures, opening=varying,
+            settled=lambda opened: variety.settled_by(opened, starts, varying),
+        ),
+    ]  # fmt: skip
+
+
 def _wire_lora_sweeps(
     shelf: lora_tab.LoraTab, shelving: lora.Shelving, sweeping: Sweeping, making: Making, kept: gr.BrowserState,
     shown: list[Any], tabs: gr.Tabs,
@@ -116,15 +138,6 @@ def _wire_lora_sweeps(
         filed.then(lambda id, place=place: gr.update(selected=place if id else "lora"), job, tabs, **NOW)
         wires.watched(filed, shelf.bar, job, making, kept, shown)
     shelf.pair.compare(sweeping.compare, kept, shelf.pair, **NOW)
-
-
-def _wire_variety(
-    starts: variety_tab.Variety, bench: split_tab.Split, splitting: split.Splitting, kept: gr.BrowserState, tabs: gr.Tabs
-) -> None:
-    """What is kept of its form; and a blind start is two segments, so it opens in Split."""
-    wires.keeping(starts.form, kept)
-    opened = wires.opens(bench.form, bench.bar, kept, starts.pictures.elsewhere, splitting.item, kept)
-    split.shown_by(opened, bench, splitting).then(lambda: gr.update(selected="split"), None, tabs, **NOW)
 
 
 def _wire_sweep(
@@ -187,19 +200,6 @@ def _wire_gallery(tab: gr.Tab, wall: Wall, browsing: Browsing, kept: gr.BrowserS
     wall.turn(browsing.turn, kept, wall, **NOW)
     wall.pick(browsing.pick, kept, wall, **NOW)
     wall.remove(browsing.remove, kept, wall, **NOW)
-
-
-def _wire_open_in(
-    wall: Wall, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab, opening: Opening,
-    splitting: split.Splitting, kept: gr.BrowserState, tabs: gr.Tabs,
-) -> None:  # fmt: skip
-    """A picture's settings go to the other tab, and the tab comes to the front."""
-    for event in (wall.reopen, bench.stage.elsewhere, shelf.stage.elsewhere):
-        opened = wires.opens(studio.form, studio.bar, kept, event, opening.item, kept)
-        opened.then(lambda: gr.update(selected="text2image"), None, tabs, **NOW)
-    for event in (wall.split, studio.stage.elsewhere):
-        opened = wires.opens(bench.form, bench.bar, kept, event, splitting.item, kept)
-        split.shown_by(opened, bench, splitting).then(lambda: gr.update(selected="split"), None, tabs, **NOW)
 
 
 def _wire_models(

@@ -18,12 +18,12 @@ def jpeg(data: bytes) -> str:
 
 
 def picture(item: Item, served: Served) -> Value:
-    """A finished picture. Seeds are text: the browser's numbers end at 2^53."""
+    """A finished picture. Seeds are text: the browser's numbers end at 2^53. flow: its model is one, so it can begin blind."""
     partial = "stopped_at_step" in item.made_with
     return {
         "id": item.id, "kind": "partial" if partial else "done", "src": served.url(item.path), "name": item.path.name,
         "seed": str(item.seed), "width": item.width, "height": item.height, "prompt": item.prompt, "model": item.model,
-        "created": item.created, "recipe": item.recipe.model_dump_json(indent=2, exclude_none=True),
+        "created": item.created, "flow": item.recipe.shift is not None, "recipe": item.recipe.model_dump_json(indent=2, exclude_none=True),
     }  # fmt: skip
 
 

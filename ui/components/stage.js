@@ -1,5 +1,5 @@
 // The picture in the making and the pictures made: one frame that never changes its place.
-const { h, hear, icon, same, t, tell } = stepwise;
+const { h, hear, icon, openIn, same, t, tell } = stepwise;
 const root = element.querySelector(".sw-stage");
 
 const prefix = root.dataset.prefix ?? "";
@@ -13,10 +13,10 @@ const download = h("a", { class: "sw-quiet", download: "" }, icon("M8 2v8M4.5 7 
 const settings = h("button", { type: "button", class: "sw-quiet", "aria-expanded": "false", onclick: () => disclose(!open) }, t("stage.settings"));
 const reuse = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("reuse", { id: current()?.id }) }, t("stage.reuse"));
 const as_input = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("as_input", { id: current()?.id }) }, t("stage.as_input"));
-const elsewhere = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("elsewhere", { id: current()?.id }) }, t(prefix ? "stage.in_text2image" : "stage.in_split"));
+const [desks, opens] = openIn(["in_text2image", "in_lora", "in_split", "in_variety"], prefix.slice(0, -1) || "text2image", (event) => trigger(event, { id: current()?.id }));
 const file = h("input", { type: "file", accept: ".png,.webp,.jpg,.jpeg,.json", class: "sw-file", id: `${prefix}open-picture-file` });
 const opener = h("label", { class: "sw-quiet sw-open", title: t("stage.open.hint") }, file, t("stage.open"));
-const actions = h("div", { class: "sw-actions" }, download, settings, reuse, prefix ? null : as_input, elsewhere, h("span", { class: "sw-grow" }), opener);
+const actions = h("div", { class: "sw-actions" }, download, settings, reuse, prefix ? null : as_input, desks, h("span", { class: "sw-grow" }), opener);
 const recipe = h("pre", { tabindex: "0", "aria-label": t("stage.settings") });
 const copy = h("button", { type: "button", class: "sw-quiet", onclick: () => copied() }, t("stage.copy"));
 const panel = h("div", { class: "sw-settings", hidden: true }, copy, recipe);
@@ -156,7 +156,8 @@ function drawHistory() {
 
 function drawActions() {
   const picture = current(), ready = finished(picture);
-  for (const part of [settings, reuse, as_input, elsewhere]) part.disabled = !ready;
+  for (const part of [settings, reuse, as_input]) part.disabled = !ready;
+  opens(ready ? picture : null);
   if (ready) {
     download.href = picture.src;
     download.download = picture.name;

@@ -1,5 +1,5 @@
 // The same seeds plain and with a blind start, the number between them; the plot; the endless run; and the picture looked at.
-const { h, icon, t, tell } = stepwise;
+const { h, icon, openIn, t, tell } = stepwise;
 const root = element.querySelector(".sw-variety");
 const KINDS = ["rows", "pin", "grid", "endless"];
 const STAR = "M8 2l1.8 3.8 4.2.5-3.1 2.9.8 4.1L8 11.3l-3.7 2 .8-4.1L2 6.3l4.2-.5z";
@@ -8,6 +8,7 @@ const tabs = h("div", { class: "sw-var-tabs", role: "group", "aria-label": t("va
   ...KINDS.map((kind) => h("button", { type: "button", class: "sw-quiet", "data-kind": kind, onclick: () => { picked = kind; draw(); } }, t(`variety.shows.${kind}`))));
 const none = h("div", { class: "sw-var-none" }, h("p", {}), h("p", { class: "sw-hint" }));
 const board = h("div", { class: "sw-var-board" });
+const [desks, opens] = openIn(["in_text2image", "in_lora", "in_split"], "variety", (event) => trigger(event, { id: desks.dataset.id }));
 const detail = h("section", { class: "sw-var-detail", "aria-label": t("variety.look"), hidden: true });
 root.replaceChildren(tabs, none, board, detail);
 
@@ -163,6 +164,8 @@ function drawDetail() {
   if (detail.dataset.shape === shape) return;
   detail.dataset.shape = shape;
   if (!found) return detail.replaceChildren();
+  opens(found);
+  desks.dataset.id = found.id;
   const act = (name, key, hint = "") => h("button", { type: "button", class: "sw-quiet", "data-act": name, title: hint, onclick: () => acts[name](job, found) }, t(key));
   detail.replaceChildren(
     h("img", { class: "sw-large", src: found.src, alt: what(found), width: String(found.width), height: String(found.height) }),
@@ -170,14 +173,13 @@ function drawDetail() {
       h("p", { class: "sw-prompt" }, found.prompt), h("p", { class: "sw-hint" }, t("variety.seed.of", { seed: found.seed })),
       found.stripes ? h("p", { class: "sw-note" }, found.stripes) : null,
       h("div", { class: "sw-actions" },
-        found.still ? act("pin", "variety.pin.this", t("variety.pin.this.hint")) : null, act("reuse", "stage.reuse"), act("split", "stage.in_split"),
-        h("a", { class: "sw-quiet", href: found.src, download: found.name }, t("stage.download")))),
+        found.still ? act("pin", "variety.pin.this", t("variety.pin.this.hint")) : null, act("reuse", "stage.reuse"),
+        h("a", { class: "sw-quiet", href: found.src, download: found.name }, t("stage.download")), desks)),
   );
 }
 const acts = {
   pin: (job, found) => trigger("pin", { job: job.id, image: String(found.image) }),
   reuse: (job, found) => trigger("reuse", { id: found.id }),
-  split: (job, found) => trigger("elsewhere", { id: found.id }),
 };
 
 // --- what is told ------------------------------------------------------------------------------------------------------

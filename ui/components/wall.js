@@ -1,5 +1,5 @@
 // The gallery: a page of thumbnails, and the chosen one large beside it.
-const { h, icon, t } = stepwise;
+const { h, openIn, t } = stepwise;
 const root = element.querySelector(".sw-wall");
 const search = h("input", { class: "sw-input", type: "search", placeholder: t("gallery.search"), "aria-label": t("gallery.search") });
 const count = h("p", { class: "sw-hint", "aria-live": "polite" });
@@ -7,6 +7,7 @@ const newer = h("button", { type: "button", class: "sw-quiet", onclick: () => tu
 const older = h("button", { type: "button", class: "sw-quiet", onclick: () => turn(1) }, t("gallery.older"));
 const grid = h("div", { class: "sw-grid" });
 const nothing = h("p", { class: "sw-empty-text" });
+const [desks, opens] = openIn(["in_text2image", "in_lora", "in_split", "in_variety"], "", (event) => trigger(event, { id: props.chosen?.id }));
 const detail = h("aside", { class: "sw-detail", "aria-label": t("gallery.chosen") });
 root.replaceChildren(
   h("div", { class: "sw-wall-head" }, search, count, h("span", { class: "sw-grow" }), newer, older),
@@ -43,6 +44,7 @@ function drawDetail(view) {
   detail.hidden = !item;
   root.classList.toggle("has-detail", Boolean(item));
   if (!item) return detail.replaceChildren();
+  opens(item);
   const facts = [["seed", item.seed], ["size", `${item.width} × ${item.height}`], ["model", item.model], ["made", new Date(item.created * 1000).toLocaleString(stepwise.lang)]];
   const ask = h("button", { type: "button", class: "sw-quiet", onclick: () => { sure = true; drawDetail(view); detail.querySelector(".sw-danger").focus(); } }, t("gallery.delete"));
   const really = h("span", { class: "sw-sure", role: "group" }, h("span", {}, t("gallery.delete.sure")),
@@ -56,8 +58,7 @@ function drawDetail(view) {
     h("p", { class: "sw-prompt" }, item.prompt || t("gallery.no_prompt")),
     h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, t(`gallery.${name}`)), h("dd", {}, String(value))])),
     h("div", { class: "sw-actions" },
-      h("button", { type: "button", class: "sw-go sw-small", onclick: () => trigger("reopen", { id: item.id }) }, t("gallery.reopen")),
-      h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("split", { id: item.id }) }, t("gallery.split")),
+      desks,
       h("a", { class: "sw-quiet", href: item.src, download: item.name }, t("stage.download")), sure ? really : ask),
     h("details", {}, h("summary", {}, t("stage.settings")), h("pre", { tabindex: "0" }, item.recipe)),
   ].filter(Boolean));

@@ -152,7 +152,6 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "gallery.size": "Size",
         "gallery.model": "Model",
         "gallery.made": "Made",
-        "gallery.reopen": "Open in Text to image",
         "gallery.delete": "Delete",
         "gallery.delete.sure": "Delete for good?",
         "gallery.delete.yes": "Delete this picture",

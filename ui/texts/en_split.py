@@ -88,9 +88,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "nodes.node": "Node {n}",
         "nodes.cell": "{name} of node {n}",
         "nodes.hint": "Editing here edits the timeline. A border that continues hands more over than ComfyUI's nodes can: memory and noise.",
-        "stage.in_split": "Open in Split",
-        "stage.in_text2image": "Open in Text to image",
-        "gallery.split": "Open in Split",
+        "open_in": "Open in",
+        "open_in.tab": "Open in {tab}",
+        "open_in.variety.reason": "Variety: only for flow models (Z-Image, Flux)",
         # what a plan will do
         "say.all": "All {steps} steps follow {prompt}.",
         "say.follow": "Steps {what}.",

@@ -155,7 +155,6 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "gallery.size": "サイズ",
         "gallery.model": "モデル",
         "gallery.made": "作成日時",
-        "gallery.reopen": "text2image で開く",
         "gallery.delete": "削除",
         "gallery.delete.sure": "完全に削除しますか。",
         "gallery.delete.yes": "この画像を削除する",

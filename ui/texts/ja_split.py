@@ -88,9 +88,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "nodes.node": "ノード {n}",
         "nodes.cell": "ノード {n} の {name}",
         "nodes.hint": "ここでの編集はタイムラインにも反映されます。「継続」の境界は、ComfyUI のノードでは渡せない履歴とノイズも引き継ぎます。",
-        "stage.in_split": "Split で開く",
-        "stage.in_text2image": "text2image で開く",
-        "gallery.split": "Split で開く",
+        "open_in": "開く先",
+        "open_in.tab": "{tab} で開く",
+        "open_in.variety.reason": "バリエーションはフロー型モデル（Z-Image、Flux）のみ",
         # プランの説明
         "say.all": "全 {steps} ステップが{prompt}に従います。",
         "say.follow": "ステップ {what}に従います。",

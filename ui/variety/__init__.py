@@ -2,6 +2,6 @@
 
 from ui.variety.handlers import Varying, first_values
 from ui.variety.view import Varied
-from ui.variety.wiring import wire
+from ui.variety.wiring import settled_by, wire
 
-__all__ = ["Varied", "Varying", "first_values", "wire"]
+__all__ = ["Varied", "Varying", "first_values", "settled_by", "wire"]

@@ -30,13 +30,16 @@ def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState,
     panel.sweep(varying.sweep, kept, [panel, bar], **NOW)
     wires.opens(form, bar, kept, panel.reuse, varying.item, kept)
     wires.opens(form, bar, kept, panel.pin, varying.pin, [kept, *form.inputs])
-    opened = wires.opens(form, bar, kept, desk.presets.opened, varying.preset, None)
-    settled = [*form.inputs, desk.ask]
-    opened.then(varying.settle, form.inputs, settled, **NOW)
+    settled_by(wires.opens(form, bar, kept, desk.presets.opened, varying.preset, None), desk, varying)
     gr.on(
-        [form.controls[name].input for name in SETTLING], varying.settle, form.inputs, settled,
+        [form.controls[name].input for name in SETTLING], varying.settle, form.inputs, [*form.inputs, desk.ask],
         trigger_mode="always_last", **NOW,
     )  # fmt: skip
     chosen = gr.State(str(varying.first()["model"]))
     changed = form.controls["model"].input(varying.other_model, [chosen, *form.inputs], [*form.inputs, chosen], **NOW)
     wires.kept_by(changed.then(varying.asked, form.inputs, desk.ask, **NOW), form, kept)
+
+
+def settled_by(event: Any, desk: Variety, varying: Varying) -> Any:
+    """After that event the controls without effect are closed, and what can be asked for is told."""
+    return event.then(varying.settle, desk.form.inputs, [*desk.form.inputs, desk.ask], **NOW)
