@@ -21,7 +21,7 @@ from core.events import Decoding, Event, ImageDone, Known, Loading, Planned, Sta
 from core.families import prepare, profile_of
 from core.families.base import LoadedModel, Profile
 from core.fitting import Coverages, Fitting
-from core.holding import Held, Models, hashes_of, surroundings
+from core.holding import Held, Models, surroundings
 from core.images.inputs import InputStore
 from core.images.latent import fits
 from core.images.pixels import fit_to, to_images
@@ -40,6 +40,7 @@ from core.models.residency import Residency, check_level, storage_of
 from core.models.variants import Variants
 from core.plan import Plan, alone, check, compile_plan, resolve, sigma_after
 from core.prompt.server import ChatServer
+from core.ready import Ready
 from core.recipe import InitImage, InitTrajectory, Recipe
 from core.sampling import SamplerState
 from core.together import check_together, fit_together, models_of
@@ -141,13 +142,27 @@ class Pipeline:
         `stop` is asked before every forward pass: "now" keeps the picture as it is, "after" ends with the image in the
         making. Raises UserError (RecipeError, UnknownName, ModelError, …).
         """
+        ready = yield from self.ready(recipe)
+        images = range(recipe.batch)
+        groups = [images] if recipe.batching == "fast" else [images[k : k + 1] for k in images]
+        course = _Course(
+            stop=stop, images=recipe.batch, steps=len(ready.plan.steps),
+            surroundings=self._versions | surroundings(ready.model), made_with=ready.made_with,
+        )  # fmt: skip
+        latent = ready.latent()
+        for group in groups:
+            yield from self._group(ready.denoiser(group, latent, course.before_call), course)
+            if stop() is not None:
+                return
+
+    def ready(self, recipe: Recipe) -> Generator[Event, None, Ready]:
+        """Loads, plans and encodes, and tells what happens: all of a run but its steps. Raises as `run`."""
         check(recipe)
         origin = self._origin(recipe)
         self._check_loras(recipe)
         held = yield from self._loaded(recipe)
         models = {name: one.model for name, one in held.items()}
-        weights = {name: one.weights for name, one in held.items()}
-        model = self._main = models[recipe.model]
+        model = models[recipe.model]
         resolved = resolve(recipe, model.family, model.defaults, model.prediction)
         plan = compile_plan(resolved, model.family, None if origin is None else origin.kept.sigma)
         if origin is not None:
@@ -156,24 +171,10 @@ class Pipeline:
         notes = (*plan.notes, *loras.notes(), *words.notes())
         yield Planned(recipe=plan.recipe, steps=len(plan.steps), notes=notes, borders=plan.borders)
         encoded = yield from encode(plan, models, loras.patches, words.of)
-        images = range(recipe.batch)
-        groups = [images] if recipe.batching == "fast" else [images[k : k + 1] for k in images]
-        course = _Course(
-            stop=stop, images=recipe.batch, steps=len(plan.steps), surroundings=self._versions | surroundings(model),
-            made_with=lambda: (
-                {"memory": model.residency.level} | hashes_of(models, recipe.model) | loras.made_with() | words.made_with()
-            ),
+        return Ready(
+            models=models, weights={name: one.weights for name, one in held.items()}, plan=plan, encoded=encoded,
+            latent=lambda: self._initial(model, plan.recipe), origin=origin, loras=loras, words=words,
         )  # fmt: skip
-        latent = self._initial(model, plan.recipe)
-        for group in groups:
-            start = latent.repeat(len(group), 1, 1, 1)
-            denoiser = Denoiser(
-                models=models, weights=weights, plan=plan, encoded=encoded, noise=recipe.noise, images=group,
-                latent=start, origin=origin, before_call=course.before_call, patches=loras.patches,
-            )  # fmt: skip
-            yield from self._group(denoiser, course)
-            if stop() is not None:
-                return
 
     def _loaded(self, recipe: Recipe) -> Generator[Loading, None, Mapping[str, Held]]:
         """The models of a recipe, read where they are not in memory."""
@@ -181,7 +182,9 @@ class Pipeline:
             self._preparing.join()  # two threads that import diffusers at once see it half made
         if not self._models.holds(recipe):
             self._main = self._previewer = None  # frees the old one before the new one is read
-        return (yield from self._models.hold(recipe))
+        held = yield from self._models.hold(recipe)
+        self._main = held[recipe.model].model
+        return held
 
     def generate(self, recipe: Recipe) -> Result:
         """Runs to the end and gives everything at once. Raises as `run`."""

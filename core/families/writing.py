@@ -57,7 +57,8 @@ def why_not(entry: Entry) -> Why:
 def check_writes(entry: Entry) -> None:
     """Raises ModelError, with the reason, for a model that cannot."""
     if why := why_not(entry):
-        raise ModelError(WHY[why], name=entry.id)
+        template = WHY[why]
+        raise ModelError(template, name=entry.id)
 
 
 def _taught(config: Mapping[str, Any]) -> bool:
