@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Wall-clock budgets in minutes, of two idle cores."""
+    """Budgets in minutes of each of two cores."""
 
     vae_minutes: float
     decoder_minutes: float

@@ -25,7 +25,7 @@ WORK = Path(__file__).with_name("work")
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Learning rate over a wall-clock budget: warm-up in steps, then flat, then a cosine down to `floor`."""
+    """Learning rate over a budget of seconds: warm-up in steps, then flat, then a cosine down to `floor`."""
 
     seconds: float
     rate: float
@@ -44,13 +44,13 @@ class Schedule:
 
 
 class Clock:
-    """Seconds of training so far, over restarts."""
+    """Seconds of training so far, over restarts: the processor's, so that a busy machine costs patience and no training."""
 
     def __init__(self, before: float = 0.0) -> None:
-        self._before, self._start = before, time.monotonic()
+        self._before, self._start = before, time.process_time()
 
     def seconds(self) -> float:
-        return self._before + time.monotonic() - self._start
+        return self._before + time.process_time() - self._start
 
 
 class Masters:

@@ -181,7 +181,7 @@ def train(rank: int, workers: int, budget: Budget, stage: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Wall-clock budgets in minutes, of so many idle cores."""
+    """Budgets in minutes of each of so many cores."""
 
     minutes: float
     distil_minutes: float
