@@ -6,12 +6,17 @@ Here that is one recipe with two segments, so it is cut, continued and opened li
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from core.onward import go_on
 from core.recipe import Border, ConditioningKind, InitTrajectory, Recipe, Segment
 
 MOST = 3  # blind steps: of nine, more leave too few for the prompt
 SHIFTS = (3.0, 5.0, 7.0)  # of the plot
+GAIN = 1.05  # times the plain distance: less is chance
+COST = 5.0  # points of adherence: blur and wrong subjects lie apart too, so a gain that costs more is none
+
+Verdict = Literal["gain", "none", "cost"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +88,35 @@ def pinned(recipe: Recipe, key: str, start: int, prompts: Sequence[str]) -> tupl
     blind = blind_of(recipe)
     own = recipe if blind is None else started(recipe, blind)  # without flags that spoke of a run from its beginning
     return tuple(go_on(own.model_copy(update={"prompt": prompt}), key, start) for prompt in prompts)
+
+
+# --- what it brings --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """How the pictures of some seeds stand."""
+
+    apart: float  # mean distance
+    followed: float | None = None  # points of adherence, 0 to 100; None: nobody knows
+
+
+def cost(plain: Stand, blind: Stand) -> float | None:
+    """Points of adherence lost against the plain run; below 0: won."""
+    known = plain.followed is not None and blind.followed is not None
+    return round(plain.followed - blind.followed, 6) if known else None  # type: ignore[operator]
+
+
+def verdict(plain: Stand, blind: Stand) -> Verdict:
+    """Whether seeds differ more, and without paying for it. What nobody knows costs nothing."""
+    if blind.apart < GAIN * plain.apart:
+        return "none"
+    return "cost" if (cost(plain, blind) or 0.0) > COST else "gain"
+
+
+def best(stands: Sequence[Stand | None], plain: Stand | None) -> int | None:
+    """Where seeds differ most of all that do not cost too much against the plain run; None while nothing is known."""
+    fair = [
+        k for k, one in enumerate(stands) if one is not None and (plain is None or (cost(plain, one) or 0.0) <= COST)
+    ]
+    return max(fair, key=lambda k: stands[k].apart, default=None)  # type: ignore[union-attr]

@@ -18,6 +18,7 @@ ARROWS = {
     "core.database": {"core.errors"},
     "core.models": {"core.errors", "core.database"},
     "core.families": {"core.errors", "core.models", "core.prompt", "core.sampling"},
+    "core.adherence": {"core.errors", "core.models", "core.prompt"},
     "core.loras": {"core.recipe", "core.prompt"},
     "core.note": set(),
     "core.stretches": {"core.errors", "core.families", "core.note", "core.recipe", "core.sampling"},

@@ -52,6 +52,27 @@ def clip(words: Any, width: int, layers: int, projection: int | None = None, act
     return noisy((CLIPTextModelWithProjection if projection else CLIPTextModel)(config))
 
 
+def clip_model(folder: Path, seed: int = 5) -> Any:
+    """A whole CLIP model, text and vision, with its tokenizer, as people download it. Of this seed cosines lie above and below 0."""
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(seed)
+    words = read_tokenizer(folder)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
+    model = noisy(
+        CLIPModel(
+            CLIPConfig(
+                projection_dim=12,
+                text_config={**shape, "vocab_size": len(words), **ends},
+                vision_config={**shape, "image_size": 32, "patch_size": 8},
+            )
+        )
+    )
+    model.save_pretrained(folder)
+    return model
+
+
 def vae(**changes: Any) -> Any:
     from diffusers import AutoencoderKL
 

@@ -19,13 +19,14 @@ from training.text import ANSWERS
 
 FILE = WORK / "judge.pt"
 POOL, STEPS, BATCH, RATE = 48_000, 10_000, 64, 2e-3
+WIDTHS = (24, 48, 96, 128)  # channels, each at half the size of the one before
 UNKNOWN = -100  # cross_entropy's ignored class
 
 
 class Judge(nn.Module):
     """Pictures 0..255 [N, 3, 128, 128] or 64 -> one row of logits per answer; `features` is what they are read off."""
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 96, 128)) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         pairs = zip((3, *widths), widths, strict=False)
         self.body = nn.Sequential(*(self._block(a, b) for a, b in pairs), nn.Flatten(), nn.Dropout(0.1))
