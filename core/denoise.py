@@ -51,6 +51,11 @@ class GuidedModel:
         negative, positive = self._outputs(x, sigma)
         return guide(positive, negative, self._cfg), negative
 
+    def halves(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """(denoised of the negative, of the positive), before guidance; only where there is a negative."""
+        negative, positive = self._outputs(x, sigma)
+        return negative, positive
+
     def _outputs(self, x: Tensor, sigma: float) -> list[Tensor]:
         """Denoised for each half, in the order of the conditionings."""
         net_input, timestep = self._sampling.input(x, sigma), float(self._sampling.timestep(sigma))
@@ -167,6 +172,11 @@ class Denoiser:
         """The state as a step of this model takes it: what another model left of history is forgotten."""
         weights = self.weights[step.model]
         return replace(state if state.model == weights else state.forget(), model=weights)
+
+    def halves(self, step: Step, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step that has a negative makes its guidance of: denoised of the negative and of the positive at x."""
+        with torch.inference_mode():
+            return self._model_of(step).halves(x, step.sigma)
 
     def _run(self, leg: Leg) -> Run:
         shape = tuple(self.latent.shape)

@@ -43,10 +43,12 @@ ARROWS = {
         "core.events", "core.families", "core.holding", "core.models", "core.note", "core.prompt", "core.recipe",
     },
     "core.inversion": {"core.families", "core.models", "core.note", "core.plan", "core.prompt"},
+    "core.ready": {"core.denoise", "core.families", "core.fitting", "core.holding", "core.inversion", "core.plan"},
     "core.images": {"core.errors", "core.recipe", "core.database", "core.families", "core.sampling"},
     "core.lora_library": {"core.errors", "core.database", "core.models", "core.images"},
     "core.pipeline": {
         "core.lora_library", "core.errors", "core.recipe", "core.events", "core.plan", "core.denoise", "core.trajectory", "core.families",
+        "core.ready",
         "core.models", "core.images", "core.sampling", "core.tree", "core.holding", "core.encoding", "core.together", "core.loras",
         "core.fitting", "core.inversion", "core.enriching", "core.prompt",
         "core.keeping", "core.kept",
