@@ -46,7 +46,7 @@ def build(context: Context) -> gr.Blocks:
             with gr.Tab(label("tab.text2image"), id="text2image", elem_id="tab-text2image"):
                 studio = text2image.build(first, presets_of(presets, "text2image"))
             with gr.Tab(label("tab.lora"), id="lora", elem_id="tab-lora", render_children=True) as shelf_tab:
-                shelf = lora_tab.build(lora.first_values(context))
+                shelf = lora_tab.build(lora.first_values(context), presets_of(presets, "lora"))
             with gr.Tab(label("tab.split"), id="split", elem_id="tab-split", render_children=True):
                 bench = split_tab.build(cut, split.experiments(context, presets))
             with gr.Tab(label("tab.variety"), id="variety", elem_id="tab-variety", render_children=True):
@@ -59,7 +59,7 @@ def build(context: Context) -> gr.Blocks:
                 album = gallery.build()
         opening = Opening(context, studio.form, presets, making)
         splitting = split.Splitting(context, bench, presets, making)
-        shelving = lora.Shelving(context, shelf, making, served)
+        shelving = lora.Shelving(context, shelf, presets, making, served)
         shown = [part for desk in (studio, bench, shelf) for part in (desk.stage, desk.bar)] + [bench.sweep, shelf.pair]
         shown += [starts.bar, starts.pictures]
         varying = variety.Varying(context, starts.form, presets, making, varied)

@@ -18,7 +18,7 @@ from ui.bindings import pack
 from ui.context import Context
 from ui.events import text
 from ui.making import Making
-from ui.opening import Opening
+from ui.opening import Opening, Presets
 from ui.served import Served
 from ui.tabs.lora import LORA, LoraTab
 from ui.texts import Texts
@@ -43,8 +43,8 @@ def first_values(context: Context) -> dict[str, Any]:
 class Shelving(Opening):
     """The handlers of the tab."""
 
-    def __init__(self, context: Context, desk: LoraTab, making: Making, served: Served) -> None:
-        super().__init__(context, desk.form, {}, making)
+    def __init__(self, context: Context, desk: LoraTab, presets: Presets, making: Making, served: Served) -> None:
+        super().__init__(context, desk.form, presets, making)
         self._served = served
 
     def first(self) -> dict[str, Any]:
@@ -252,6 +252,7 @@ def wire(desk: LoraTab, shelf: Shelving, tab: gr.Tab, kept: gr.BrowserState) -> 
     opened = [
         wires.opens(desk.form, desk.bar, kept, desk.stage.reuse, shelf.item, kept),
         wires.opens(desk.form, desk.bar, kept, desk.stage.opened, shelf.upload, None),
+        wires.opens(desk.form, desk.bar, kept, desk.presets.opened, shelf.preset, None),
         wires.kept_by(changed, desk.form, kept),
     ]
     for event in opened:

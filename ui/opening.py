@@ -1,7 +1,7 @@
 """Everything that fills the form: a reload, a preset, a picture, another model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 import gradio as gr
 
 from core import importing
-from core.errors import UserError
+from core.errors import UnknownName, UserError
 from core.images.gallery import Item
+from core.loras import names_of
+from core.models.catalogue import LORA_PAGES, offering
 from core.recipe import Recipe, parse
 from ui import form, session, texts, views
 from ui.context import Context
@@ -32,6 +34,21 @@ def read_presets(folder: Path) -> Presets:
 def presets_of(presets: Presets, tab: str) -> list[str]:
     """The names of a tab's own: they begin with the tab's, text2image's with a number."""
     return [name for name in presets if tab == ("text2image" if name[:1].isdigit() else name.partition("-")[0])]
+
+
+def lacking(context: Context, recipe: Recipe, words: texts.Texts) -> Iterator[str]:
+    """A sentence for each file of a recipe that is not here: which, and where it is from."""
+    library, root = context.pipe.library, "models" if context.guarded else str(context.pipe.library.root)
+    if recipe.model not in {entry.id for entry in library.scan()}:
+        offer = offering(recipe.model)
+        key, title = ("put", "") if offer is None else ("offer", offer.title)
+        yield words(f"lacks.model.{key}", file=recipe.model, title=title, folder=f"{root}/checkpoints")
+    for name in names_of(recipe):
+        try:
+            context.pipe.loras.get(name)
+        except UnknownName:
+            page = LORA_PAGES.get(name, "")
+            yield words("lacks.lora.page" if page else "lacks.lora.put", name=name, page=page, folder=f"{root}/loras")
 
 
 class Opening:
@@ -59,8 +76,9 @@ class Opening:
         name = text(event, "name")
         if name not in self._presets:
             return self._skipped()
-        what = self._words(request)(f"preset.{name.removesuffix('-sd15')}.title")
-        return self.opened(self._presets[name], what, request)
+        words, recipe = self._words(request), self._presets[name]
+        *filled, bar = self.opened(recipe, words(f"preset.{name.removesuffix('-sd15')}.title"), request)
+        return [*filled, bar | {"note": " ".join(lacking(self._context, recipe, words))}]
 
     def upload(self, event: gr.EventData, request: gr.Request) -> Updates:
         """The settings of a picture or a JSON file that was dropped or chosen, and what of them could not be carried over."""

@@ -84,6 +84,17 @@ T5_XXL = Remote(
 )  # fmt: skip
 DEV_LICENCE = f"{HUB}/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
 
+LORA_PAGES: Mapping[str, str] = MappingProxyType(
+    {"FLUX-dev-lora-add_details": f"{HUB}/Shakker-Labs/FLUX.1-dev-LoRA-add-details"}
+)
+"""Where LoRAs that presets name are kept by their makers."""
+
+
+def offering(model: str) -> Offer | None:
+    """What to download for a model of that file name: the first offer that has it."""
+    return next((offer for offer in OFFERS.values() if any(file.name == model for file in offer.files)), None)
+
+
 OFFERS: Mapping[str, Offer] = MappingProxyType(
     {
         offer.id: offer

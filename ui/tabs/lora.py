@@ -1,13 +1,16 @@
 """The LoRA tab: the library as a wall, the ones in use with their strengths, a run of their own beside. Layout only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from core.sampling import SAMPLERS
+from ui.components.drawer import drawer
 from ui.components.fields import Carried, Choice, Seed, Size, Slide, Text
 from ui.components.lora_panels import LoraPair, LoraRows, LoraRunBar, LoraStage, LoraSweeps, LoraWall
+from ui.components.panels import Presets
 from ui.components.widget import Widget
 from ui.form import Form
 from ui.split.fields import SPLIT
@@ -26,22 +29,26 @@ class LoraTab:
     stage: LoraStage
     pair: LoraPair
     bar: LoraRunBar
+    presets: Presets
 
 
-def build(first: dict[str, Any]) -> LoraTab:
+def build(first: dict[str, Any], presets: Iterable[str]) -> LoraTab:
     """The tab with its first values."""
+    drawers: dict[str, gr.Accordion] = {}
     wall = LoraWall(elem_id="lora-wall")
     with gr.Row(elem_classes="sw-desk", equal_height=False):
         with gr.Column(elem_classes="sw-desk-want", min_width=320):
             with gr.Column(elem_classes="sw-desk-form"):
                 controls = _controls(first)
+                with drawer("lora-presets", drawers):
+                    opened = Presets(elem_id="lora-presets", names=list(presets))
                 sweeps = LoraSweeps(elem_id="lora-sweeps")
             bar = LoraRunBar(elem_id="lora-run")
         with gr.Column(elem_classes="sw-desk-get", min_width=320):
             stage = LoraStage(elem_id="lora-stage")
             pair = LoraPair(elem_id="lora-compared")
-    form = Form(place="lora", table=LORA, controls=controls, drawers={})
-    return LoraTab(form=form, wall=wall, sweeps=sweeps, stage=stage, pair=pair, bar=bar)
+    form = Form(place="lora", table=LORA, controls=controls, drawers=drawers)
+    return LoraTab(form=form, wall=wall, sweeps=sweeps, stage=stage, pair=pair, bar=bar, presets=opened)
 
 
 def _controls(first: dict[str, Any]) -> dict[str, Widget]:

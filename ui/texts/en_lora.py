@@ -6,6 +6,11 @@ from types import MappingProxyType
 WORDS: Mapping[str, str] = MappingProxyType(
     {
         "tab.lora": "LoRA",
+        "drawer.lora-presets": "Experiments",
+        "preset.lora-1-pixel-art.title": "A style and its trigger word",
+        "preset.lora-1-pixel-art.look": "The LoRA at full strength, its word in the prompt. Then without the word, then at half strength.",
+        "preset.lora-2-portrait-flux.title": "Portrait, Flux.1 dev",
+        "preset.lora-2-portrait-flux.look": "A LoRA for Flux changes the model alone, here at 0.8; T5 reads the long prompt as sentences.",
         "lora.chosen": "In use",
         "lora.search": "Search names, trigger words, base models",
         "lora.count": "{n} LoRAs",

@@ -7,6 +7,10 @@ from types import MappingProxyType
 
 WORDS: Mapping[str, str] = MappingProxyType(
     {
+        "lacks.model.offer": "{file} is not here: download {title} in the Models tab.",
+        "lacks.model.put": "{file} is not here: put it into {folder}.",
+        "lacks.lora.page": "The LoRA {name} is not here: get it from {page} and put it into {folder}.",
+        "lacks.lora.put": "The LoRA {name} is not here: put it into {folder}, or choose another one.",
         "guidance": "Guidance",
         "guidance.hint": "Told to the model as a number, at no cost. CFG above 1 costs a second pass. Empty: the model's own.",
         "guidance.reason": "This model is not told a guidance: CFG does that.",

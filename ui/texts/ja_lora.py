@@ -6,6 +6,11 @@ from types import MappingProxyType
 WORDS: Mapping[str, str] = MappingProxyType(
     {
         "tab.lora": "LoRA",
+        "drawer.lora-presets": "実験",
+        "preset.lora-1-pixel-art.title": "画風とトリガーワード",
+        "preset.lora-1-pixel-art.look": "LoRA を強さ 1 で、トリガーワードもプロンプトに。次は言葉なしで、その次は強さを半分で。",
+        "preset.lora-2-portrait-flux.title": "ポートレート（Flux.1 dev）",
+        "preset.lora-2-portrait-flux.look": "Flux の LoRA はモデルだけを変えます（強さ 0.8）。長いプロンプトは、文を読む T5 のためです。",
         "lora.chosen": "使用中",
         "lora.search": "名前、トリガーワード、ベースモデルで検索",
         "lora.count": "LoRA {n} 件",

@@ -7,6 +7,10 @@ from types import MappingProxyType
 
 WORDS: Mapping[str, str] = MappingProxyType(
     {
+        "lacks.model.offer": "{file} がありません。「モデル」タブで {title} をダウンロードしてください。",
+        "lacks.model.put": "{file} がありません。{folder} に置いてください。",
+        "lacks.lora.page": "LoRA {name} がありません。{page} から入手して {folder} に置いてください。",
+        "lacks.lora.put": "LoRA {name} がありません。{folder} に置くか、別の LoRA を選んでください。",
         "guidance": "Guidance",
         "guidance.hint": "数値としてモデルに伝わり、計算量は増えません。CFG を 1 より上げると 2 回目の計算が必要です。空欄ならモデルの既定値。",
         "guidance.reason": "このモデルに guidance はありません。CFG を使ってください。",
