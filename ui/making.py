@@ -1,11 +1,12 @@
 """What happens when somebody presses Generate, watches, and presses stop."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import gradio as gr
 
 from core.errors import UserError
+from core.jobs import JobView
 from ui import session, sweep, texts, views
 from ui.bindings import Binding, pack
 from ui.context import Context
@@ -14,8 +15,17 @@ from ui.watching import Watching
 
 HISTORY = 16  # latest pictures under the stage
 
-Shows = Callable[[str, texts.Texts], views.Value]
-"""What a panel shows of an owner's jobs."""
+
+class Panel(Protocol):
+    """What shows jobs of its own kind."""
+
+    def shown(self, owner: str, words: texts.Texts) -> views.Value:
+        """All of it, for the page."""
+        ...
+
+    def measure(self, owner: str) -> bool:
+        """Learn a moment longer what the pictures say; False when there is no more to learn."""
+        ...
 
 
 class Making:
@@ -26,7 +36,7 @@ class Making:
     """
 
     def __init__(
-        self, context: Context, served: Served, desks: int = 1, sweeps: int = 1, panels: Sequence[Shows] = ()
+        self, context: Context, served: Served, desks: int = 1, sweeps: int = 1, panels: Sequence[Panel] = ()
     ) -> None:
         self._context, self._served, self._watching = context, served, Watching(context.jobs)
         self._desks, self._sweeps, self._panels = desks, sweeps, panels
@@ -63,9 +73,13 @@ class Making:
         past, shown = self.history(owner), self._latest_sweep(owner, words)
         # A page that opens was filled a moment ago: what has ended since belongs to it. After Generate the stage stays as it is.
         stage = {"run": None, "history": past} if filed is None else gr.skip()
+        bar: Any = gr.skip()
         # Gradio empties the outputs of a generator that yields nothing.
-        yield *(stage, gr.skip()) * self._desks, *(shown,) * self._sweeps, *self._panelled(owner, words, gr.skip())
-        for view in coming:
+        yield *(stage, bar) * self._desks, *(shown,) * self._sweeps, *self._panelled(owner, words, bar)
+        for view in self._with_measures(owner, coming):
+            if view is None:
+                yield *(stage, bar) * self._desks, *(shown,) * self._sweeps, *self._panelled(owner, words, bar)
+                continue
             if view.finished:
                 past = self.history(owner)
             if view.work.name:  # a panel shows it
@@ -78,8 +92,23 @@ class Making:
             bar = views.bar(view, words)
             yield *(stage, bar) * self._desks, *(shown,) * self._sweeps, *self._panelled(owner, words, bar)
 
+    def _with_measures(self, owner: str, coming: Iterator[JobView]) -> Iterator[JobView | None]:
+        """Jobs as they come, and None whenever more is known of their pictures. What is made meanwhile goes first."""
+        while True:
+            for view in coming:
+                self._measure(owner)
+                yield view
+            if not self._measure(owner):
+                return
+            yield None
+            coming = self._watching.follow(owner)
+
+    def _measure(self, owner: str) -> bool:
+        learnt = [panel.measure(owner) for panel in self._panels]
+        return any(learnt)
+
     def _panelled(self, owner: str, words: texts.Texts, bar: views.Value) -> list[views.Value]:
-        return [part for shows in self._panels for part in (bar, shows(owner, words))]
+        return [part for panel in self._panels for part in (bar, panel.shown(owner, words))]
 
     def _latest_sweep(self, owner: str, words: texts.Texts) -> views.Value | None:
         """As the page left it: nothing of it is brought to the stage."""

@@ -17,10 +17,11 @@ NewPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A studio with a tiny random Z-Image beside the demo model: nothing here hangs on what pictures show."""
+    """A studio with a tiny random Z-Image and a tiny random CLIP beside the demo model: nothing here hangs on what pictures show."""
     folder = tmp_path_factory.mktemp("variety")
     shutil.copytree(models / "demo", folder / "models" / "demo")
     tiny_models.z_image(folder / "models" / "tiny-turbo")
+    tiny_models.clip_model(folder / "models" / "clip_vision" / "tiny-clip")
     with served(folder / "models", folder) as here:
         yield here
 
@@ -98,13 +99,15 @@ def test_the_same_seeds_plain_above_and_blind_below(page: Page) -> None:
     assert rows(page).nth(0).locator(".sw-var-still:visible").count() == 0
     expect(rows(page).nth(1).locator(".sw-var-still figcaption")).to_have_text(["after step 2"] * 2)
     expect(page.locator(".sw-var-number")).to_contain_text(
-        re.compile(r"Seeds differ by 0\.\d\d plain, by 0\.\d\d with")
+        re.compile(
+            r"Seeds differ by 0\.\d\d plain, by 0\.\d\d with.*Prompt followed: [\d.]+ of 100 plain, [\d.]+ with.*tiny-clip"
+        )
     )
     page.reload()
     page.wait_for_function("window.stepwise?.kept")
     open_tab(page, "Variety")
     expect(done(page)).to_have_count(4, timeout=LONG)
-    expect(page.locator(".sw-var-number")).to_contain_text("Seeds differ by")
+    expect(page.locator(".sw-var-number")).to_contain_text(re.compile("Seeds differ by.*Prompt followed: "))
 
 
 def test_two_samplers_side_by_side(page: Page) -> None:
@@ -149,11 +152,15 @@ def test_other_prompts_on_a_pinned_start(page: Page) -> None:
 def test_the_plot_is_a_table(page: Page) -> None:
     seeds(page, 2)
     page.locator("#variety-grid").click()
-    table = page.get_by_role("table", name="How much seeds differ, by blind steps and shift")
+    table = page.get_by_role("table", name="How much seeds differ, and how far the prompt is followed")
     expect(table.get_by_role("columnheader")).to_have_text(["shift 3", "shift 5", "shift 7"], timeout=LONG)
     names = ["Plain", "1 blind, zeros", "2 blind, zeros", "3 blind, zeros"]
     expect(table.get_by_role("rowheader")).to_have_text(names, timeout=LONG)
-    expect(table.get_by_role("button", name=re.compile(r", shift \d: 0\.\d\d$"))).to_have_count(12, timeout=LONG)
+    told = re.compile(r", shift \d: seeds differ by 0\.\d\d, prompt followed [\d.]+ of 100")
+    expect(table.get_by_role("button", name=told)).to_have_count(12, timeout=LONG)
+    expect(table.locator(".is-best")).to_have_accessible_name(re.compile("the most of all$"))
+    expect(table.locator(".is-best")).to_have_count(1)
+    expect(page.locator(".sw-var-board > .sw-hint")).to_contain_text("more than 5 points")
     cell = table.get_by_role("button", name="2 blind, zeros, shift 7")
     cell.press("Enter")
     expect(cell).to_have_attribute("aria-expanded", "true")

@@ -5,7 +5,8 @@ and the recipe refuses it in a sentence.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ui.components.widget import Widget
@@ -28,13 +29,30 @@ def finite(value: Any) -> float | int | None:
     return value
 
 
+# The label of a setting -> the card that its "?" opens (`card.<id>.…` in ui/texts).
+CARD_OF: Mapping[str, str] = MappingProxyType(
+    {
+        **{name: name for name in ("steps", "cfg", "seed", "sampler", "scheduler", "clip_skip", "vae", "shift", "guidance", "denoise")},
+        "inspect.shift": "shift", "inspect.noise_seed": "seed", "variety.seed": "seed", "variety.beside": "sampler",
+        "inspect.add_noise": "noise", "inspect.leftover_noise": "noise", "loras": "lora", "lora.chosen": "lora", "prediction": "lcm",
+    }
+)  # fmt: skip
+
+
 class Field(Widget):
-    """Keywords have the names of the script's props: for an update Gradio builds the component anew from them."""
+    """Keywords have the names of the script's props: for an update Gradio builds the component anew from them.
+
+    card: the card of its "?", "" for none; the one of its label where it is left out.
+    """
 
     def __init__(
-        self, value: Any = None, *, elem_id: str, label_key: str, hint_key: str = "", reason: str = "", **props: Any
-    ) -> None:
-        super().__init__(value, elem_id=elem_id, label_key=label_key, hint_key=hint_key, reason=reason, **props)
+        self, value: Any = None, *, elem_id: str, label_key: str, hint_key: str = "", reason: str = "",
+        card: str | None = None, **props: Any,
+    ) -> None:  # fmt: skip
+        card = CARD_OF.get(label_key, "") if card is None else card
+        super().__init__(
+            value, elem_id=elem_id, label_key=label_key, hint_key=hint_key, reason=reason, card=card, **props
+        )
 
 
 class Text(Field):

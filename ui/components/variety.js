@@ -85,19 +85,26 @@ function made(shape, make) {
 function drawRows(job) {
   const nodes = made(`${picked} ${job.id} ${job.parts.length}`, () => job.parts.map((part) => (part.kind === "row"
     ? h("section", { class: "sw-var-row" }, h("h2", {}), h("div", { class: "sw-var-cells" }))
-    : h("p", { class: "sw-var-number" }, h("span", {}), h("b", {}), h("small", {}, t("variety.number.hint"))))));
+    : h("div", { class: "sw-var-number" }, h("div", { class: "sw-var-lines" }), h("b", {}), h("small", {})))));
   job.parts.forEach((part, index) => {
-    const [first, second] = nodes[index].children;
+    const [first, second, third] = nodes[index].children;
     if (part.kind === "row") {
       first.textContent = part.title;
       second.style.setProperty("--columns", String(Math.max(part.cells.length, 2)));
       fill(second, job.id, part.cells);
     } else {
-      first.textContent = part.text;
+      first.replaceChildren(...part.lines.map(line));
       second.textContent = part.detail;
+      third.textContent = part.hint;
       nodes[index].dataset.verdict = part.verdict;
     }
   });
+}
+
+/** A sentence, and its two numbers as bars: plain above, blind below. */
+function line({ text, bars }) {
+  const drawn = bars.map((share) => { const bar = h("i"); bar.style.setProperty("--share", `${Math.round(share * 100)}%`); return bar; });
+  return h("p", {}, bars.length ? h("span", { class: "sw-var-bars", "aria-hidden": "true" }, ...drawn) : null, text);
 }
 
 function drawGrid(job) {
@@ -105,19 +112,26 @@ function drawGrid(job) {
     const head = h("tr", {}, h("td", {}), ...job.shifts.map((shift) => h("th", { scope: "col" }, t("variety.grid.shift", { shift }))));
     const rows = job.rows.map((row, y) => h("tr", {}, h("th", { scope: "row" }, row.title), ...row.cells.map((_, x) => h("td", {}, h("button", {
       type: "button", class: "sw-var-dot", onclick: () => { place = place && place[0] === y && place[1] === x ? null : [y, x]; draw(); },
-    })))));
+    }, h("b", {}), h("small", {}), h("i", {}))))));
     const table = h("table", { class: "sw-var-plot" }, h("caption", {}, t("variety.grid.caption")), h("thead", {}, head), h("tbody", {}, ...rows));
-    return [h("div", { class: "sw-var-scroll", tabindex: "0", role: "region", "aria-label": t("variety.grid.caption") }, table), h("p", { class: "sw-hint" }, t("variety.number.hint")), h("h2", {}), h("div", { class: "sw-var-cells" })];
+    return [h("div", { class: "sw-var-scroll", tabindex: "0", role: "region", "aria-label": t("variety.grid.caption") }, table), h("p", { class: "sw-hint" }), h("h2", {}), h("div", { class: "sw-var-cells" })];
   };
-  const [scroll, , title, cells] = made(`grid ${job.id}`, make);
+  const [scroll, hint, title, cells] = made(`grid ${job.id}`, make);
+  hint.textContent = job.hint;
   const buttons = [...scroll.querySelectorAll(".sw-var-dot")];
   const width = job.shifts.length;
   job.rows.forEach((row, y) => row.cells.forEach((told, x) => {
     const button = buttons[y * width + x], open = place && place[0] === y && place[1] === x;
-    button.textContent = told.text || "·";
+    const [apart, followed, bar] = button.children;
+    apart.textContent = told.text || "·";
+    followed.textContent = told.followed;
+    bar.hidden = !told.followed;
+    bar.style.setProperty("--share", `${Math.round(told.level * 100)}%`);
     button.style.setProperty("--share", `${Math.round(told.share * 100)}%`);
     button.classList.toggle("is-best", told.best);
-    button.setAttribute("aria-label", `${told.title}: ${told.text || t("variety.grid.wait")}`);
+    button.classList.toggle("is-none", Boolean(told.costs));
+    button.title = told.costs;
+    button.setAttribute("aria-label", told.told);
     button.setAttribute("aria-expanded", String(Boolean(open)));
   }));
   const opened = place && job.rows[place[0]]?.cells[place[1]];

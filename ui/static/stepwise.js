@@ -35,7 +35,7 @@
     return svg;
   }
 
-  /** The frame of a form field: label, control, hint; `reason` disables it and says why. */
+  /** The frame of a form field: label, "?" of its card, control, hint; `reason` disables it and says why. */
   let serial = 0;
   function field(element, props, control, { inline = [], labelled = control, group = false } = {}) {
     const id = `sw-${++serial}`;
@@ -48,14 +48,15 @@
     } else label.htmlFor = id;
     labelled.setAttribute("aria-describedby", `${id}-hint`);
     const root = element.querySelector(".sw-field");
-    root.replaceChildren(h("div", { class: "sw-head" }, label, ...inline), control, hint);
+    const named = props.card ? h("span", { class: "sw-named" }, label, window.stepwise.help(props.card)) : label;
+    root.replaceChildren(h("div", { class: "sw-head" }, named, ...inline), control, hint);
     const restate = () => {
       const why = props.reason ? t(props.reason) : "";
       const text = why || (props.hint_key ? t(props.hint_key) : "");
       hint.textContent = text;
       hint.hidden = !text;
       root.classList.toggle("is-off", Boolean(why));
-      for (const part of root.querySelectorAll("input, select, textarea, button")) part.disabled = Boolean(why);
+      for (const part of root.querySelectorAll("input, select, textarea, button")) part.disabled = Boolean(why) && !part.closest(".sw-help");
     };
     restate();
     return restate;

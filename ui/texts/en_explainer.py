@@ -15,5 +15,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.high": "High",
         "explain.none": "No effect",
         "explain.usual": "Usual",
+        "explain.help.ask": "About {name}",
+        "explain.help.move": "See it move",
     }
 )

@@ -15,5 +15,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.high": "高いと",
         "explain.none": "効かないとき",
         "explain.usual": "よく使う値",
+        "explain.help.ask": "{name} について",
+        "explain.help.move": "動かして見る",
     }
 )

@@ -1,25 +1,25 @@
 """How the pictures of the variety tab stand: rows of the same seeds with the number between them, the plot, the endless run."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
-from core.images.files import opened
 from core.images.gallery import Item
-from core.images.structure import STRIPED, Pyramid, pyramid, spread
+from core.images.structure import STRIPED
 from core.jobs import JobView
 from core.recipe import Recipe
-from core.variety import Blind, blind_of
+from core.variety import Blind, best, blind_of
 from ui import views
 from ui.context import Context
 from ui.served import Served
 from ui.texts import Texts
+from ui.variety import numbers
+from ui.variety.measuring import Measuring
 from ui.variety.models import model_choices
 
 KINDS = ("rows", "pin", "grid", "endless")
+FOLLOWED = ("rows", "grid")  # where adherence stands beside the distance
 SHOWN = 48  # pictures of an endless run, the latest ones; starred ones are always shown
 LATEST = 12  # of them that are measured: pairs grow with the square
-GAIN = 1.05  # times the plain distance: less is chance
-MEASURED = 512  # pictures whose pyramid is kept: 11 KB each
 
 
 class Varied:
@@ -27,13 +27,19 @@ class Varied:
 
     def __init__(self, context: Context, served: Served) -> None:
         self._context, self._served = context, served
-        self._pyramids: OrderedDict[str, Pyramid] = OrderedDict()
-        self._apart: OrderedDict[tuple[str, ...], float | None] = OrderedDict()
-        self._told: OrderedDict[tuple[str, int, str], views.Value] = OrderedDict()
+        self._measuring = Measuring(context.pipe.library.root)
+        self._told: OrderedDict[tuple[str, int, int, str], views.Value] = OrderedDict()
+
+    def measure(self, owner: str) -> bool:
+        """A moment's worth of looking whether pictures follow their prompt; whether there was anything to look at."""
+        latest = self._latest(owner)
+        items = [item for name in FOLLOWED if name in latest for item in latest[name].made.values()]
+        busy = any(not view.finished for view in latest.values())
+        return self._measuring.read_on([item for item in items if item.path.exists()], busy=busy)
 
     def shown(self, owner: str, words: Texts) -> views.Value:
         """Everything, and which of it was filed last."""
-        latest = {view.work.name: view for view in self._context.jobs.mine(owner) if view.work.name in KINDS}
+        latest = self._latest(owner)
         last = max(latest.values(), key=lambda view: view.filed, default=None)
         lacking = last is None and not model_choices(self._context)
         return {
@@ -42,9 +48,12 @@ class Varied:
             "shows": {name: self._once(latest[name], words) for name in KINDS if name in latest},
         }
 
+    def _latest(self, owner: str) -> Mapping[str, JobView]:
+        return {view.work.name: view for view in self._context.jobs.mine(owner) if view.work.name in KINDS}
+
     def _once(self, view: JobView, words: Texts) -> views.Value:
-        """A job, put together anew only when it has changed."""
-        key = (view.id, view.version, words.language)
+        """A job, put together anew only when it has changed, or more is known of its pictures."""
+        key = (view.id, view.version, self._measuring.known, words.language)
         if key not in self._told:
             self._told[key] = self._job(view, words)
             while len(self._told) > 16:
@@ -87,23 +96,8 @@ class Varied:
             for a, b in zip(_images_of(view, row), _images_of(view, row + 1), strict=True)
         ]
         both = [(plain, blind) for plain, blind in pairs if plain is not None and blind is not None]
-        apart = [self._spread(items) for items in zip(*both, strict=True)] if both else []
-        plain, blind = [*apart, None, None][:2]
-        if plain is None or blind is None:
-            missing = "variety.number.one" if len(pairs) < 2 else "variety.number.wait"
-            return {"kind": "number", "text": words(missing), "detail": "", "verdict": ""}
-        times = blind / plain if plain > 1e-6 else 0.0
-        found = "gain" if blind >= GAIN * plain else "none"
-        text = words("variety.number", plain=f"{plain:.2f}", blind=f"{blind:.2f}")
-        detail = words(f"variety.verdict.{found}", times=f"{times:.1f}") if times else ""
-        return {
-            "kind": "number",
-            "text": text,
-            "detail": detail,
-            "verdict": found,
-            "plain": round(plain, 4),
-            "blind": round(blind, 4),
-        }
+        plain, blind = ([pair[k] for pair in both if all(item.path.exists() for item in pair)] for k in (0, 1))
+        return {"kind": "number"} | numbers.between(self._measuring, plain, blind, words, single=len(pairs) < 2)
 
     def _cell(self, view: JobView, image: int, words: Texts, caption: str = "") -> views.Value:
         """One picture in whatever state, and how it stood after its blind steps."""
@@ -136,24 +130,21 @@ class Varied:
         """The number of every cell, by blind steps and shift."""
         recipes = view.work.rows
         shifts = list(dict.fromkeys(recipe.shift for recipe in recipes))
-        apart = [
-            self._spread([view.made[image] for image in _images_of(view, row) if image in view.made])
-            for row in range(len(recipes))
-        ]
-        most = max((number for number in apart if number is not None), default=0.0) or 1.0
+        made = [self._there(view, _images_of(view, row)) for row in range(len(recipes))]
+        stands = [self._measuring.stand(items) for items in made]
+        winner, most = best(stands, stands[0]), max((stand.apart for stand in stands if stand), default=0.0) or 1.0
         rows: list[views.Value] = []
         for first in range(0, len(recipes), len(shifts)):
+            title = row_title(recipes[first], words)
             cells = [
-                {
-                    "text": "" if (number := apart[row]) is None else f"{number:.2f}", "share": (number or 0.0) / most,
-                    "best": number is not None and number == most,
-                    "title": words("variety.grid.cell", row=row_title(recipes[row], words), shift=f"{recipes[row].shift:g}"),
-                    "cells": [self._cell(view, image, words) for image in _images_of(view, row)],
-                }
+                numbers.cell(stands[row], stands[0], words, most=most, best=row == winner, where=words(
+                    "variety.grid.cell", row=title, shift=f"{recipes[row].shift:g}"
+                )) | {"cells": [self._cell(view, image, words) for image in _images_of(view, row)]}
                 for row in range(first, first + len(shifts))
             ]  # fmt: skip
-            rows.append({"title": row_title(recipes[first], words), "cells": cells})
-        return {"shifts": [f"{shift:g}" for shift in shifts], "rows": rows}
+            rows.append({"title": title, "cells": cells})
+        hint = numbers.hint(self._measuring, [item for items in made for item in items], words)
+        return {"shifts": [f"{shift:g}" for shift in shifts], "rows": rows, "hint": hint}
 
     # --- the endless run -----------------------------------------------------------------------------------------------
 
@@ -163,7 +154,7 @@ class Varied:
         listed = [image for k, image in enumerate(newest) if k < SHOWN or image in view.starred]
         making = [view.image] if view.state == "running" and view.image not in view.made else []
         text = words("variety.endless.count", count=len(newest), starred=len(view.starred & view.made.keys()))
-        if (number := self._spread([view.made[image] for image in newest[:LATEST]])) is not None:
+        if (number := self._measuring.apart([view.made[image] for image in newest[:LATEST]])) is not None:
             text = words("variety.endless.number", text=text, number=f"{number:.2f}")
         return {
             "text": text, "rest": len(view.made.keys() - view.starred), "hidden": len(newest) - len(listed),
@@ -171,26 +162,9 @@ class Varied:
             "cells": [self._cell(view, image, words) for image in (*making, *listed)],
         }  # fmt: skip
 
-    # --- measuring -----------------------------------------------------------------------------------------------------
-
-    def _spread(self, items: Iterable[Item]) -> float | None:
-        """The mean distance between these pictures; None for fewer than two."""
-        there = [item for item in items if item.path.exists()]
-        key = tuple(item.id for item in there)
-        if key not in self._apart:
-            self._apart[key] = spread([self._pyramid(item) for item in there])
-            while len(self._apart) > MEASURED:
-                self._apart.popitem(last=False)
-        return self._apart[key]
-
-    def _pyramid(self, item: Item) -> Pyramid:
-        if item.id not in self._pyramids:
-            with opened(item.path) as picture:
-                self._pyramids[item.id] = pyramid(picture)
-        self._pyramids.move_to_end(item.id)
-        while len(self._pyramids) > MEASURED:
-            self._pyramids.popitem(last=False)
-        return self._pyramids[item.id]
+    def _there(self, view: JobView, images: Sequence[int]) -> list[Item]:
+        """Those of a job's pictures that are made, and not deleted in the gallery since."""
+        return [item for image in images if (item := view.made.get(image)) is not None and item.path.exists()]
 
 
 def row_title(recipe: Recipe, words: Texts) -> str:
