@@ -68,8 +68,6 @@ def head() -> str:
     said = {language: filled(words) for language, words in texts.for_browser(SCRIPT_TEXTS).items()}
     words = json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
     script = (STATIC / "stepwise.js").read_text(encoding="utf-8").replace('"/*texts*/"', words)
-    script += "".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("help.js", "help.js", "segments.js", "desks.js")
-    )
+    script += "".join((STATIC / name).read_text(encoding="utf-8") for name in ("help.js", "segments.js", "desks.js"))
     style = "".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
     return f"<style>{style}</style><script>{script}</script>"
