@@ -35,7 +35,7 @@ def build(context: Context) -> gr.Blocks:
     """The whole page, wired. Raises RecipeError for a broken preset."""
     served, presets = Served(), read_presets(context.presets)
     varied = variety.Varied(context, served)
-    making, browsing = Making(context, served, desks=3, sweeps=2, panels=[varied.shown]), Browsing(context, served)
+    making, browsing = Making(context, served, desks=3, sweeps=2, panels=[varied]), Browsing(context, served)
     first, cut = form.first_values(context), split.first_values(context, presets)
     with gr.Blocks(
         title=texts.of("en")("page.title"), analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES
