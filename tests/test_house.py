@@ -56,13 +56,13 @@ ARROWS = {
     "core.tree": {"core.denoise", "core.plan", "core.prompt", "core.recipe", "core.trajectory"},
     "core.jobs": {
         "core.errors", "core.recipe", "core.events", "core.pipeline", "core.images", "core.database", "core.note", "core.plan",
-        "core.sweep", "core.tree",
+        "core.sweep", "core.tree", "core.inside",
     },
     "core.sweep": {"core.errors", "core.recipe"},
     "core.strips": {"core.images", "core.loras", "core.models", "core.pipeline", "core.recipe", "core.together"},
     "core.inside": {
         "core.errors", "core.recipe", "core.prompt", "core.sampling", "core.models", "core.families", "core.plan", "core.denoise",
-        "core.images", "core.events", "core.pipeline",
+        "core.images", "core.events", "core.pipeline", "core.ready",
     },
     "core.importing": {
         "core.errors", "core.recipe", "core.note", "core.prompt", "core.sampling", "core.images", "core.models", "core.lora_library",

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import nn
 
 from core.errors import ModelError
 from core.families import flux, z_image
@@ -134,6 +135,23 @@ def read(
     if entry.parts:
         return from_parts(entry.parts, configs, family.denoiser, family.texts, kept, words)
     return loader.from_checkpoint(entry.path, configs, family.denoiser, family.texts, kept, words)
+
+
+def vae_of(entry: Entry, other: Entry | None = None) -> nn.Module:
+    """A model's VAE alone, on the CPU, or another one in its place. Raises ModelError."""
+    if entry.kind == "hub":
+        raise ModelError("{name} must be fetched before its settings are known.", name=entry.id)
+    family = record_of(entry)
+    usual = loader.read_json(configs_of(family) / "vae.json")
+    if other is not None:
+        own = entry.path / "vae" / "config.json"
+        config = loader.read_json(own) if entry.kind == "folder" else usual
+        return loader.vae_from_folder(other.path) if other.path.is_dir() else loader.vae_from_file(other.path, config)
+    if entry.kind == "folder":
+        return loader.vae_from_folder(entry.path / "vae")
+    if entry.parts:
+        return loader.vae_from_file(entry.parts["vae"].path, usual, entry.parts["vae"].prefix)
+    return loader.vae_from_file(entry.path, usual, "first_stage_model.")
 
 
 def tokenizer_of(entry: Entry, text: TextPart, *, downloads: bool, progress: Progress = silent) -> Any:

@@ -24,7 +24,7 @@ from core.jobs.store import JobStore, Record, Slot, State
 from core.jobs.turns import in_turn
 from core.jobs.view import JobView, view_of
 from core.jobs.work import Work
-from core.jobs.worker import Outlook, Picture, Progress, Words, Worker
+from core.jobs.worker import Outlook, Picture, Progress, Report, Sight, Words, Worker
 from core.pipeline import Wish
 from core.recipe import Recipe
 from core.sweep import Axis
@@ -245,8 +245,10 @@ class Jobs:
             self._line_up()
             return True
 
-    def _reports(self, view: JobView, recipe: Recipe) -> Iterator[Progress | Outlook | Picture | Words]:
-        """Of a recipe's pictures, or of its prompt in more words."""
+    def _reports(self, view: JobView, recipe: Recipe) -> Iterator[Report]:
+        """Of a recipe's pictures, of its prompt in more words, or of a look inside."""
+        if view.work.look:
+            return self._worker.look(recipe, view.work.look, lambda: self._wish(view.id))
         if view.work.wording:
             return self._worker.enrich(recipe, view.work.wording, lambda: self._wish(view.id))
         return self._worker.run(recipe, lambda: self._wish(view.id))
@@ -254,11 +256,15 @@ class Jobs:
     def _wish(self, id: str) -> Wish:
         return "now" if self._closing else self._views[id].stopping
 
-    def _take(self, course: Course, report: Progress | Outlook | Picture | Words) -> None:
+    def _take(self, course: Course, report: Report) -> None:
         id = course.view.id
         match report:
             case Progress():
                 self._take_progress(course, report)
+            case Sight(seen=seen):
+                course.whole |= course.images if seen.whole else set()
+                with self._changed:
+                    self._show(id, phase="looking", seen=seen)
             case Words():
                 course.whole |= course.images if report.whole else set()
                 with self._changed:
@@ -351,8 +357,8 @@ class Jobs:
             self._turns.pop(owner, None)
         done = [view.id for view in self._views.values() if view.finished]
         for old in done[: -self._limits.filmed]:
-            if self._views[old].film:
-                self._show(old, film=())
+            if self._views[old].film or self._views[old].seen:
+                self._show(old, film=(), seen=None)
         if forgotten := done[: -self._limits.remembered]:
             for old in forgotten:
                 del self._views[old]

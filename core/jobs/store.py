@@ -126,6 +126,7 @@ class JobStore:
         others = [recipe.model_dump(mode="json", exclude_none=True) for recipe in job.work.others]
         beside = {
             "others": others, "endless": job.work.endless, "name": job.work.name, "wording": job.work.wording, "shared": job.work.shared,
+            "look": job.work.look,
         }  # fmt: skip
         with self._database.write() as connection:
             connection.execute(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from core.errors import UserError
 from core.images.gallery import Item
+from core.inside.looks import Seen
 from core.jobs.film import Frame
 from core.jobs.store import Record, State
 from core.jobs.work import Work
@@ -48,6 +49,7 @@ class JobView:
     handed: Mapping[int, Frame] = field(default_factory=dict[int, Frame])  # image -> how it stood at its first border
     starred: frozenset[int] = frozenset()  # images that are not to be swept away
     swept: frozenset[int] = frozenset()  # images that were made, and deleted
+    seen: Seen | None = None  # of a look inside, as far as it has come; gone after a restart
     text: str = ""  # the prompt in more words, as far as it is written; gone after a restart
     tokens: int = 0  # of it
     notes: tuple[Note, ...] = ()

@@ -22,6 +22,7 @@ class Work:
     others: tuple[Recipe, ...] = ()  # with the same batch; a job has axes, or others, or neither
     endless: bool = False
     name: str = ""  # what it is for, in a word of whoever files it
+    look: str = ""  # not pictures but a look inside of this kind (core.inside.looks); "": pictures
     wording: int = 0  # not pictures but the prompt in more words, in the wording of this number; 0: pictures
     shared: bool = False  # fixed recipes of the house's own, batch 1: their pictures are everybody's, and nobody's gallery has them
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from core.events import (
     Decoding,
     Encoding,
-    Event,
     ImageDone,
     Known,
     Loading,
@@ -23,18 +22,18 @@ from core.events import (
     Stats,
     StepDone,
     Writing,
-    WritingEvent,
     Written,
 )
 from core.images.preview import jpeg_data
 from core.images.structure import stripes
+from core.inside.looks import LOOKS, Layers, Losses, Pair, Seen, Trace
 from core.jobs.film import SIDE, Cut, Frame
 from core.note import Note
-from core.pipeline import Wish
+from core.pipeline import Pipeline, Wish
 from core.recipe import Recipe
 from core.tree import Cost
 
-Phase = Literal["", "loading", "encoding", "sampling", "decoding", "writing"]
+Phase = Literal["", "loading", "encoding", "sampling", "decoding", "writing", "looking"]
 
 PREVIEW_SECONDS = 0.25  # between two previews of an image
 PREVIEW_SHARE = 0.125  # of the time, at most, goes into previews
@@ -88,7 +87,14 @@ class Words:
     notes: tuple[Note, ...] = ()
 
 
-Report = Progress | Outlook | Picture | Words
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sight:
+    """What a look inside shows so far."""
+
+    seen: Seen
+
+
+Report = Progress | Outlook | Picture | Words | Sight
 
 
 class Worker(Protocol):
@@ -102,27 +108,19 @@ class Worker(Protocol):
         """The prompt of a recipe in more words. `stop` is asked after each token. Raises as `run`, and Stopped."""
         ...
 
+    def look(self, recipe: Recipe, kind: str, stop: Callable[[], Wish]) -> Iterator[Report]:
+        """A look inside, of a kind in core.inside.looks. Raises as `run`, and Stopped."""
+        ...
+
     def cost(self, recipes: Sequence[Recipe]) -> Cost:
         """What these recipes cost together, counted without running anything. Raises UserError."""
         ...
 
 
-class Runner(Protocol):
-    """What is needed of a Pipeline."""
-
-    def run(self, recipe: Recipe, stop: Callable[[], Wish]) -> Iterator[Event]: ...
-
-    def enrich(self, recipe: Recipe, wording: int, stop: Callable[[], Wish]) -> Iterator[WritingEvent]: ...
-
-    def preview(self, denoised: Tensor) -> Image: ...
-
-    def cost(self, recipes: Sequence[Recipe]) -> Cost: ...
-
-
 class PipelineWorker:
     """A pipeline in this process."""
 
-    def __init__(self, pipe: Runner) -> None:
+    def __init__(self, pipe: Pipeline) -> None:
         self._pipe = pipe
         self._costs: deque[float] = deque(maxlen=3)  # seconds of the last previews
 
@@ -163,6 +161,19 @@ class PipelineWorker:
                     yield Words(text=text, tokens=tokens)
                 case Written(text=text, notes=notes):
                     yield Words(text=text, tokens=tokens, notes=notes, whole=True)
+
+    def look(self, recipe: Recipe, kind: str, stop: Callable[[], Wish]) -> Iterator[Report]:
+        """Runs within a look have no film and no picture of their own: what is seen is the look's."""
+        for event in LOOKS[kind](self._pipe, recipe, stop):
+            match event:
+                case Loading(what=what, share=share):
+                    yield Progress(phase="loading", what=what, share=share)
+                case StepDone(step=step, steps=steps, seconds_left=left):
+                    yield Progress(phase="sampling", step=step, steps=steps, seconds_left=left)
+                case Trace() | Losses() | Layers() | Pair():
+                    yield Sight(seen=event)
+                case _:
+                    pass
 
     def cost(self, recipes: Sequence[Recipe]) -> Cost:
         return self._pipe.cost(recipes)
