@@ -8,6 +8,7 @@ from pathlib import Path
 from core import cli
 from core.errors import StorageError, UserError
 from core.models.residency import CHOICES
+from core.prompt.server import ChatServer
 
 HERE = Path(__file__).resolve().parent
 KEPT_GIB = 2.0  # disk space for kept runs, when serving
@@ -43,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
     serving.add_argument("--listen", action="store_true", help="let other machines in (guarded; needs --auth-file)")
     serving.add_argument("--share", action="store_true", help="make a public link (guarded; needs --auth-file)")
     serving.add_argument("--auth-file", type=Path, metavar="F", help="lines of user:password")
+    serving.add_argument(
+        "--enrich-url", default="", metavar="URL",
+        help="an OpenAI-compatible server that enriches prompts for every model, e.g. http://127.0.0.1:11434/v1 (Ollama); "
+        "a key that it wants is taken from STEPWISE_ENRICH_KEY",
+    )  # fmt: skip
+    serving.add_argument("--enrich-model", default="", metavar="NAME", help="which of its models writes, e.g. qwen3:4b")
     serving.add_argument("--language", default="", metavar="CODE", help="en or ja; else the browser's")
     cli.add_commands(top)
     return top
@@ -56,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         return cli.run(arguments)
     if (arguments.listen or arguments.share) and arguments.auth_file is None:
         top.error("--listen and --share open this machine to others: give --auth-file F with lines of user:password.")
+    if bool(arguments.enrich_url) != bool(arguments.enrich_model):
+        top.error("--enrich-url and --enrich-model belong together: name the server and which of its models writes.")
     try:
         serve(arguments)
     except UserError as error:
@@ -76,6 +85,7 @@ def serve(arguments: argparse.Namespace) -> None:
     from core.pipeline import Pipeline
     from core.strips import Strips
 
+    writer = writer_of(arguments)
     on_space = "SPACE_ID" in os.environ
     guarded = arguments.listen or arguments.share or on_space
     accounts = read_accounts(arguments.auth_file) if arguments.auth_file else None
@@ -83,6 +93,7 @@ def serve(arguments: argparse.Namespace) -> None:
     pipe = Pipeline(
         models=arguments.models, device=arguments.device, data=arguments.data, downloads=not guarded,
         kept_bytes=round((KEPT_GIB if arguments.keep is None else arguments.keep) * 2**30), memory=arguments.memory,
+        writer=writer,
     )  # fmt: skip
     gallery = Gallery(arguments.outputs)
     gallery.sync()  # pictures made by the command line, or put there by hand
@@ -101,6 +112,14 @@ def serve(arguments: argparse.Namespace) -> None:
     finally:
         jobs.close()
         pipe.close()
+
+
+def writer_of(arguments: argparse.Namespace) -> ChatServer | None:
+    """The server that enriches prompts, if one is named: here and nowhere else. Raises ModelError for what is no address."""
+    if not arguments.enrich_url:
+        return None
+    key = os.environ.get("STEPWISE_ENRICH_KEY", "")
+    return ChatServer(url=arguments.enrich_url, model=arguments.enrich_model, key=key)
 
 
 def read_accounts(path: Path) -> list[tuple[str, str]]:

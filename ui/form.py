@@ -127,6 +127,8 @@ def updates(context: Context, form: Form, values: Mapping[str, Any], *, fill: bo
     if "vae" in props:
         props["vae"]["choices"] = [list(choice) for choice in vae_choices(context)]
     props["size"] |= shape(model)
+    if "enrich" in form.controls["prompt"].props:
+        props["prompt"]["enrich"] = context.pipe.enricher.why_not(str(values["model"]))
     for name in props.keys() & set(GHOSTS):
         props[name]["ghost"] = ghost(model.own(values)[name])
     if fill:

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import desks, form, lora, session, split, texts, variety, wires
+from ui import desks, enriching, form, lora, session, split, texts, variety, wires
 from ui.browsing import Browsing
 from ui.components.panels import Header, Wall
 from ui.context import Context
@@ -71,7 +71,11 @@ def build(context: Context) -> gr.Blocks:
         _wire_continuing(
             album, studio, bench, shelf, Continuing(context, splitting), splitting, making, kept, shown, tabs
         )
-        _wire_restoring(page, studio, bench, shelf, (opening, splitting, shelving), making, kept, shown, starts, varying)
+        restored = _wire_restoring(
+            page, studio, bench, shelf, (opening, splitting, shelving), making, kept, shown, starts, varying
+        )
+        for desk in (studio, starts):
+            enriching.wire(desk.enrich, desk.form, context, kept, restored)
         _wire_opening(studio, opening, kept, first["model"])
         split.wire(bench, splitting, kept, cut["model"])
         lora.wire(shelf, shelving, shelf_tab, kept)
@@ -91,7 +95,7 @@ def _wire_restoring(
     page: gr.Blocks, studio: Text2Image, bench: split_tab.Split, shelf: lora_tab.LoraTab,
     openings: tuple[Opening, split.Splitting, lora.Shelving], making: Making, kept: gr.BrowserState, shown: list[Any],
     starts: variety_tab.Variety, varying: variety.Varying,
-) -> None:  # fmt: skip
+) -> Any:  # fmt: skip
     """A page that opens finds its forms as they were, and what is in the making."""
     opening, splitting, shelving = openings
     restored = page.load(opening.restore, kept, _restored(studio, kept), **NOW)
@@ -101,6 +105,7 @@ def _wire_restoring(
     restored.then(None, None, None, js=KEPT, **LOCAL)
     restored.then(varying.asked, starts.form.inputs, starts.ask, **NOW)
     restored.then(making.resume, kept, shown, **WATCHING)
+    return restored
 
 
 def _restored(desk: Any, kept: gr.BrowserState) -> list[Any]:

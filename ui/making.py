@@ -131,9 +131,9 @@ class Making:
         return views.history(gallery.list(self._context.sees(owner), limit=HISTORY), gallery, self._served)
 
     def _cancel(self, owner: str, how: Literal["now", "after"]) -> None:
-        """The job that runs, and those of the same person that wait behind it."""
+        """The job that runs, and those of the same person that wait behind it; a text in the making has a stop of its own."""
         for view in self._context.jobs.mine(owner):
-            if not view.finished:
+            if not view.finished and not view.work.wording:
                 self._context.jobs.cancel(view.id, owner, how)
 
     def _words(self, request: gr.Request) -> texts.Texts:

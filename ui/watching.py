@@ -21,7 +21,7 @@ class Watching:
         `filed`: the job that was just filed. It is shown in any case, as are all that are unfinished when this is called: they may
         be done before the first look.
         """
-        owed = {filed} | {view.id for view in self._jobs.mine(owner) if not view.finished}
+        owed = {filed} | {view.id for view in self._pictured(owner) if not view.finished}
         return self._follow(owner, owed)
 
     def _follow(self, owner: str, owed: Set[str]) -> Iterator[JobView]:
@@ -29,13 +29,17 @@ class Watching:
         while (view := self._unfinished(owner)) is not None:
             told.add(view.id)
             yield from self._one(view)
-        for view in self._jobs.mine(owner):
+        for view in self._pictured(owner):
             if view.id in owed - told:
                 yield view
 
+    def _pictured(self, owner: str) -> list[JobView]:
+        """The jobs that make pictures: who asked for words looks at them alone."""
+        return [view for view in self._jobs.mine(owner) if not view.work.wording]
+
     def _unfinished(self, owner: str) -> JobView | None:
         """The job to look at: the one that runs, else the first in the queue."""
-        mine = [view for view in self._jobs.mine(owner) if not view.finished]
+        mine = [view for view in self._pictured(owner) if not view.finished]
         return min(mine, key=lambda view: (view.state != "running", view.position), default=None)
 
     def _is_behind(self, view: JobView) -> bool:

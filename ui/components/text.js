@@ -1,4 +1,4 @@
-const { field, h, t } = stepwise;
+const { field, h, hear, t, tell } = stepwise;
 const area = h("textarea", { class: "sw-input", rows: String(props.lines ?? 3), spellcheck: "false", placeholder: props.placeholder_key ? t(props.placeholder_key) : "" });
 const restate = field(element, props, area);
 
@@ -51,8 +51,24 @@ function show() {
     if (props.value !== area.value) props.value = area.value;
     return;
   }
-  if (area.value !== (props.value ?? "")) area.value = props.value ?? "";
+  if (area.value !== (props.value ?? "")) {
+    area.value = props.value ?? "";
+    tell("prompt:filled", area.value, element);
+  }
   fit();
+}
+
+// Of a prompt that can be enriched: whoever does that hears whether it can, and puts another text in its place.
+if (props.enrich !== undefined) {
+  const say = () => tell("enrich", props.enrich, element);
+  hear("enrich?", say, element);
+  hear("prompt:put", ({ text, told }) => {
+    told(area.value);
+    area.value = text;
+    commit();
+  }, element);
+  watch("enrich", say);
+  say();
 }
 watch(["value", "ghost"], show);
 watch("reason", restate);

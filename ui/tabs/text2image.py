@@ -9,6 +9,7 @@ import gradio as gr
 from core.sampling import SAMPLERS, SCHEDULES
 from ui.bindings import CONTROLS, TEXT2IMAGE
 from ui.components.drawer import drawer
+from ui.components.enrich_panels import Enrich
 from ui.components.fields import Carried, Choice, Flag, InputPicture, Number, Seed, Size, Slide, Text
 from ui.components.panels import Presets, RunBar, Stage
 from ui.components.widget import Widget
@@ -21,6 +22,7 @@ class Text2Image:
     stage: Stage
     bar: RunBar
     presets: Presets
+    enrich: Enrich
 
 
 def build(first: dict[str, Any], presets: Iterable[str]) -> Text2Image:
@@ -31,6 +33,7 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Text2Image:
         with gr.Column(elem_classes="sw-desk-want", min_width=320):
             with gr.Column(elem_classes="sw-desk-form"):
                 controls |= _what(first)
+                enrich = Enrich(elem_id="enrich")
                 with drawer("negative", drawers):
                     controls["negative"] = Text(
                         "", elem_id="negative", label_key="negative", lines=2, placeholder_key="negative.placeholder"
@@ -49,14 +52,16 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Text2Image:
         with gr.Column(elem_classes="sw-desk-get", min_width=320):
             stage = Stage(elem_id="stage")
     form = Form(place="form", table=TEXT2IMAGE, controls={name: controls[name] for name in CONTROLS}, drawers=drawers)
-    return Text2Image(form=form, stage=stage, bar=bar, presets=opened)
+    return Text2Image(form=form, stage=stage, bar=bar, presets=opened, enrich=enrich)
 
 
 def _what(first: dict[str, Any]) -> dict[str, Widget]:
     model = str(first["model"])
     return {
         "model": Choice(model, elem_id="model", label_key="model", choices=[(model, f"={model}")]),
-        "prompt": Text("", elem_id="prompt", label_key="prompt", lines=3, placeholder_key="prompt.placeholder"),
+        "prompt": Text(
+            "", elem_id="prompt", label_key="prompt", lines=3, placeholder_key="prompt.placeholder", enrich="wait"
+        ),
     }
 
 

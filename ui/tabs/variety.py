@@ -9,6 +9,7 @@ import gradio as gr
 from core.sampling import SAMPLERS, SCHEDULES
 from core.variety import MOST
 from ui.components.drawer import drawer
+from ui.components.enrich_panels import Enrich, VarietyEnrich
 from ui.components.fields import Carried, Choice, Seed, Size, Slide, Text
 from ui.components.panels import Presets
 from ui.components.variety_panels import PinnedStart, VarietyAsk, VarietyPictures, VarietyRunBar
@@ -26,6 +27,7 @@ class Variety:
     bar: VarietyRunBar
     pictures: VarietyPictures
     presets: Presets
+    enrich: Enrich
 
     @property
     def stage(self) -> VarietyPictures:
@@ -39,7 +41,9 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Variety:
     with gr.Row(elem_classes="sw-desk", equal_height=False):
         with gr.Column(elem_classes="sw-desk-want", min_width=320):
             with gr.Column(elem_classes="sw-desk-form"):
-                controls = _what(first) | _start(first)
+                controls = _what(first)
+                enrich = VarietyEnrich(elem_id="variety-enrich")
+                controls |= _start(first)
                 controls["carried"] = Carried("{}", elem_id="variety-carried")
                 with drawer("variety-presets", drawers):
                     opened = Presets(elem_id="variety-presets", names=list(presets))
@@ -52,7 +56,7 @@ def build(first: dict[str, Any], presets: Iterable[str]) -> Variety:
         with gr.Column(elem_classes="sw-desk-get", min_width=320):
             pictures = VarietyPictures(elem_id="variety-pictures")
     form = Form(place="variety", table=VARIETY, controls=controls, drawers=drawers)
-    return Variety(form=form, ask=ask, bar=bar, pictures=pictures, presets=opened)
+    return Variety(form=form, ask=ask, bar=bar, pictures=pictures, presets=opened, enrich=enrich)
 
 
 def _what(first: dict[str, Any]) -> dict[str, Widget]:
@@ -61,7 +65,8 @@ def _what(first: dict[str, Any]) -> dict[str, Widget]:
         "model": Choice(model, elem_id="variety-model", label_key="model", choices=[(model, f"={model}")]),
         "pin": PinnedStart("", elem_id="variety-pin", label_key="variety.pin"),
         "prompt": Text(
-            first["prompt"], elem_id="variety-prompt", label_key="prompt", lines=3, placeholder_key="prompt.placeholder"
+            first["prompt"], elem_id="variety-prompt", label_key="prompt", lines=3, placeholder_key="prompt.placeholder",
+            enrich="wait",
         ),
     }  # fmt: skip
 

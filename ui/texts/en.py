@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ui.texts.en_cards import WORDS as CARDS
+from ui.texts.en_enrich import WORDS as ENRICH
 from ui.texts.en_explainer import WORDS as EXPLAINER
 from ui.texts.en_lora import WORDS as LORA
 from ui.texts.en_models import WORDS as MODELS
@@ -204,6 +205,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "word.model": "model",
         "word.vae": "VAE",
         **CARDS,
+        **ENRICH,
         **EXPLAINER,
         **LORA,
         **MODELS,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ui.texts.ja_cards import WORDS as CARDS
+from ui.texts.ja_enrich import WORDS as ENRICH
 from ui.texts.ja_errors import ERRORS
 from ui.texts.ja_explainer import WORDS as EXPLAINER
 from ui.texts.ja_lora import WORDS as LORA
@@ -207,6 +208,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "word.model": "モデル",
         "word.vae": "VAE",
         **CARDS,
+        **ENRICH,
         **EXPLAINER,
         **LORA,
         **MODELS,

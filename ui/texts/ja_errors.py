@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ui.texts.ja_downloads import DOWNLOADS
+from ui.texts.ja_enrich import ERRORS as ENRICH
 from ui.texts.ja_import import IMPORT
 
 RECIPE: Mapping[str, str] = {
@@ -253,4 +254,4 @@ LORAS: Mapping[str, str] = {
     "{name} has rank {rank}, more than {most}: it is damaged or no LoRA.": "{name} のランクは {rank} で、上限の {most} を超えています。壊れているか、LoRA ではありません。",
 }
 
-ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS, **IMPORT})
+ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS, **IMPORT, **ENRICH})
