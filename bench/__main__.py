@@ -42,7 +42,7 @@ def main() -> None:
         show("runs kept on the disk, demo model", keep(arguments.models, "demo", arguments.rounds, here))
         show("a LoRA switched in a UNet of SD1.5's size, 16 x 16 cells", switch(3, 16))
         show("other prompts on a pinned start, demo-turbo", pin(arguments.models, "demo-turbo", arguments.rounds, here))
-        show("how far seeds lie apart, demo-turbo", vary(arguments.models, "demo-turbo", here))
+        show("how far seeds lie apart and whether they follow the prompt, demo-turbo", vary(arguments.models, "demo-turbo", here))
         show("memory while a file of full width and few layers is loaded", load(here))
         show("seconds to start", start(arguments.models, here, 3))
 
