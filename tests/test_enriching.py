@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import app
 from core import Pipeline, Recipe
 from core.errors import ModelError, Stopped
 from core.events import Writing, Written
@@ -23,6 +24,7 @@ from core.models.residency import LEVELS
 from core.prompt.answer import ENDS, Answer, Drawing, asked, chosen
 from core.prompt.enrich import brief, shown
 from tests import tiny_models
+from tests.chat_server import Handler, all_words, serving
 
 PROMPT = 'a neon sign that reads "OPEN 24H", rain'
 MOST = 48  # tokens that are compared
@@ -209,6 +211,59 @@ def test_a_configuration_tells(folder: Path, tmp_path: Path, changes: dict[str, 
     config = tmp_path / "tiny" / "text_encoder" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | changes))
     assert why_not(Library(tmp_path).model("tiny")) == why
+
+
+# ------------------------------------------------------------------ a server
+
+
+def test_a_server_writes_for_every_model_and_none_is_loaded(models: Path, tmp_path: Path) -> None:
+    with serving(all_words) as (house, server):
+        pipe = pipeline(models, tmp_path, writer=server)
+        assert pipe.enricher.why_not("demo") == "" and pipe.enricher.why_not("demo-turbo") == ""
+        events = list(pipe.enrich(recipe("a <lora:pixel-art:0.8> red apple", model="demo")))
+    assert [event.text for event in events if isinstance(event, Writing)] == ["A", "A 赤い", "A 赤い apple"]
+    assert isinstance(events[-1], Written) and events[-1].text == "A 赤い apple <lora:pixel-art:0.8>"
+    assert pipe.residency is None
+    assert house.asked[0][2]["messages"][1]["content"] == "a red apple"
+
+
+def test_a_silent_server_is_stopped_as_a_job(models: Path, tmp_path: Path) -> None:
+    told = threading.Event()
+
+    def silent(handler: Handler) -> None:
+        handler.head()
+        handler.piece("A red")
+        told.wait(20)
+
+    with serving(silent) as (_, server):
+        worker = PipelineWorker(pipeline(models, tmp_path, writer=server))
+        jobs = Jobs(worker, Gallery(tmp_path / "outputs"), tmp_path / "jobs.sqlite")
+        id = jobs.file(Work(recipe=recipe("a red apple", model="demo"), wording=1, name="enrich"), "me")
+        last = followed(jobs, id, lambda view: jobs.cancel(id, "me") if view.text else None)[-1]
+        assert (last.state, last.text) == ("stopped", "A red")
+        told.set()
+        jobs.close()
+
+
+def test_a_server_that_is_not_there_is_a_sentence_of_the_job(models: Path, tmp_path: Path) -> None:
+    with serving(all_words) as (_, server):
+        pass
+    worker = PipelineWorker(pipeline(models, tmp_path, writer=server))
+    jobs = Jobs(worker, Gallery(tmp_path / "outputs"), tmp_path / "jobs.sqlite")
+    last = followed(jobs, jobs.file(Work(recipe=recipe("an apple", model="demo"), wording=1), "me"))[-1]
+    assert last.state == "failed" and last.error is not None and "Nobody answers" in str(last.error)
+    jobs.close()
+
+
+def test_the_owner_names_it_at_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("STEPWISE_ENRICH_KEY", "secret")
+    given = app.parser().parse_args(["--enrich-url", "http://127.0.0.1:11434/v1", "--enrich-model", "qwen3:4b"])
+    server = app.writer_of(given)
+    assert server is not None and (server.model, server.key) == ("qwen3:4b", "secret")
+    assert app.writer_of(app.parser().parse_args([])) is None
+    with pytest.raises(SystemExit):
+        app.main(["--enrich-model", "qwen3:4b"])
+    assert "belong together" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ as a job
