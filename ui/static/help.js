@@ -26,11 +26,15 @@
     ];
   }
 
+  /** The explainer's tab, which on a phone lies behind a button that knows it by its name alone. */
+  const tab = () => document.getElementById("tab-explainer-button")
+    ?? [...document.querySelectorAll("#tabs .overflow-dropdown button")].find((one) => one.textContent.trim() === t("tab.explainer"));
+
   /** To the setting's card in the explainer, once its tab has been drawn. */
-  function move(id, left = 60) {
+  function show(id, frames = 120) {
     const card = document.getElementById(`card-${id}`);
     if (!card?.getClientRects().length) {
-      if (left) requestAnimationFrame(() => move(id, left - 1));
+      if (frames) requestAnimationFrame(() => show(id, frames - 1));
       return;
     }
     const title = card.querySelector(`#card-${id}-title`) ?? card;
@@ -47,8 +51,8 @@
     const panel = h("div", { class: "sw-help-card", id: name, popover: "auto", role: "group", "aria-labelledby": `${name}-title` });
     const link = () => h("button", { type: "button", class: "sw-help-move", onclick: () => {
       panel.hidePopover();
-      document.querySelector("#tab-explainer-button")?.click();
-      move(id);
+      tab()?.click();
+      show(id);
     } }, t("explain.help.move"));
     const again = (event) => { if (event.target !== panel) place(panel, ask.closest(".sw-field") ?? ask); };
     const escape = (event) => {
