@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import desks, enriching, form, lora, session, split, texts, variety, wires
+from ui import desks, enriching, explainer, form, lora, session, split, texts, variety, wires
 from ui.browsing import Browsing
 from ui.components.panels import Header, Wall
 from ui.context import Context
@@ -86,6 +86,14 @@ def build(context: Context) -> gr.Blocks:
         places = _desks(studio, bench, shelf, starts, (opening, splitting, shelving), varying)
         desks.wire(places, [album.wall], kept, tabs)
         room = Storeroom(context, (studio.form, bench.form))
+        _wire_explainer(
+            cards,
+            explainer.Explaining(context, served),
+            (studio, bench, shelf),
+            (opening, splitting, shelving),
+            kept,
+            tabs,
+        )
         inside.wire(cards.inside, context, kept)
         _wire_models(models_tab, library, room, opening, splitting, studio, bench, kept)
     return page
@@ -198,6 +206,22 @@ def _wire_opening(studio: Text2Image, opening: Opening, kept: gr.BrowserState, f
     wires.kept_by(changed.then(opening.settle, studio.form.inputs, settled, **NOW), studio.form, kept)
     settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
     gr.on(settling, opening.settle, studio.form.inputs, settled, trigger_mode="always_last", **NOW)
+
+
+def _wire_explainer(
+    cards: explainer_tab.Explainer, explaining: explainer.Explaining, desks: tuple[Text2Image, split_tab.Split, lora_tab.LoraTab],
+    openings: tuple[Opening, split.Splitting, lora.Shelving], kept: gr.BrowserState, tabs: gr.Tabs,
+) -> None:  # fmt: skip
+    """The cards, and each value in the tab where it is used."""
+    explainer.wire(cards.cards, explaining, kept)
+    (studio, bench, shelf), (opening, splitting, shelving) = desks, openings
+    panel = cards.cards
+    opened = wires.opens(studio.form, studio.bar, kept, panel.use_text2image, explaining.using(opening), None)
+    opened.then(lambda: gr.update(selected="text2image"), None, tabs, **NOW)
+    opened = wires.opens(shelf.form, shelf.bar, kept, panel.use_lora, explaining.using(shelving), None)
+    opened.then(lambda: gr.update(selected="lora"), None, tabs, **NOW)
+    opened = wires.opens(bench.form, bench.bar, kept, panel.use_split, explaining.using(splitting), None)
+    split.shown_by(opened, bench, splitting).then(lambda: gr.update(selected="split"), None, tabs, **NOW)
 
 
 def _wire_gallery(tab: gr.Tab, wall: Wall, browsing: Browsing, kept: gr.BrowserState) -> None:

@@ -11,5 +11,8 @@ class Cards(Panel):
     NAME: ClassVar[str] = "explainer"
     TEMPLATE: ClassVar[str] = '<section class="sw-explainer"></section>'
 
-    def __init__(self, value: Any = None, *, elem_id: str, cards: list[str], **props: Any) -> None:
-        super().__init__(value, elem_id=elem_id, cards=cards, **props)
+    def __init__(
+        self, value: Any = None, *, elem_id: str, ids: list[str], shown: Any = None, crossed: Any = None, asked: Any = None,
+        **props: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(value, elem_id=elem_id, ids=ids, shown=shown, crossed=crossed, asked=asked, **props)

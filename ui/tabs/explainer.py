@@ -22,6 +22,6 @@ class Explainer:
 def build(context: Context) -> Explainer:
     """The tab, its strips not yet looked up."""
     with gr.Column(elem_id="explainer-page"):
-        cards = Cards(elem_id="explainer-cards", cards=list(CARDS))
+        cards = Cards(elem_id="explainer-cards", ids=list(CARDS))
         panels = inside.build(context)
     return Explainer(cards=cards, inside=panels)

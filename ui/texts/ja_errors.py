@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from ui.texts.ja_downloads import DOWNLOADS
 from ui.texts.ja_enrich import ERRORS as ENRICH
+from ui.texts.ja_inside import ERRORS as INSIDE
 from ui.texts.ja_import import IMPORT
 
 RECIPE: Mapping[str, str] = {
@@ -110,6 +111,7 @@ RUNNING: Mapping[str, str] = {
     "The {part} needs {size:.1f} GB on the GPU, which are not free: close what else uses the GPU.": "{part} には GPU の空きが {size:.1f} GB 必要ですが、足りません。GPU を使っているほかのプログラムを閉じてください。",
     "A run needs a start: give x, or the state that an earlier run returned.": "開始点がありません。x か、前の実行が返した state を渡してください。",
     "This is not a stored sampler state, or it is damaged: make it anew.": "保存されたサンプラーの状態ではないか、壊れています。作り直してください。",
+    "The page shows something that is not here any more: reload it.": "ページの表示が古くなっています。再読み込みしてください。",
     "There is no such job: it finished long ago, or was never filed here.": "そのジョブはありません。ずっと前に終わったか、ここには登録されていません。",
     "You have {count} jobs waiting already: let one finish, or cancel one.": "すでに {count} 件が待機中です。1 件終わるのを待つか、取り消してください。",
     "The queue is full with {count} jobs: try again in a while.": "待ち行列が {count} 件でいっぱいです。しばらくしてからもう一度お試しください。",
@@ -254,4 +256,4 @@ LORAS: Mapping[str, str] = {
     "{name} has rank {rank}, more than {most}: it is damaged or no LoRA.": "{name} のランクは {rank} で、上限の {most} を超えています。壊れているか、LoRA ではありません。",
 }
 
-ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS, **IMPORT, **ENRICH})
+ERRORS: Mapping[str, str] = MappingProxyType({**RECIPE, **RUNNING, **SAMPLING, **MEMORY, **MODELS, **LORAS, **FILES, **DOWNLOADS, **IMPORT, **ENRICH, **INSIDE})
