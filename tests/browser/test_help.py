@@ -15,7 +15,12 @@ NewPage = Callable[..., Page]
 def apart(one: Locator, other: Locator) -> bool:
     a, b = one.bounding_box(), other.bounding_box()
     assert a and b
-    return a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"] or a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+    return (
+        a["y"] + a["height"] <= b["y"]
+        or b["y"] + b["height"] <= a["y"]
+        or a["x"] + a["width"] <= b["x"]
+        or b["x"] + b["width"] <= a["x"]
+    )
 
 
 def inside(page: Page, card: Locator) -> bool:
@@ -68,7 +73,9 @@ def test_on_a_phone_it_is_large_enough_and_stays_on_the_screen(new_page: NewPage
     page = new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, locale=language)
     for name in ("seed", "steps"):
         ask, card = page.locator(f"#{name} .sw-help-ask"), page.locator(f"#{name} .sw-help-card")
-        target = ask.evaluate("(node) => ['width', 'height'].map((side) => parseFloat(getComputedStyle(node, '::after')[side]))")
+        target = ask.evaluate(
+            "(node) => ['width', 'height'].map((side) => parseFloat(getComputedStyle(node, '::after')[side]))"
+        )
         assert min(target) >= 44
         ask.tap()
         expect(card).to_be_visible()
