@@ -108,7 +108,7 @@ def test_blur_raises_the_distance_and_is_shown_as_none(models: Path, gallery: Ga
     told = numbers.between(measuring, plain, blind, EN, single=False)
     assert told["verdict"] == "cost" and told["detail"].endswith("points: no gain")
     assert [line["bars"] != [] for line in told["lines"]] == [True, True]
-    assert "red, rabbit" not in told["hint"] and "rabbit, left, small, red" in told["hint"]
+    assert "(rabbit, red, blue, left, small)" in told["hint"]
     same = numbers.between(measuring, plain, plain, EN, single=False)
     assert same["verdict"] == "none" and same["detail"].endswith("no gain")
 
@@ -214,7 +214,7 @@ def test_the_plot_shows_both_and_its_best_cell_keeps_the_rule(models: Path, gall
     told = varied.shown("me", EN)["shows"]["grid"]
     cells = [cell for row in told["rows"] for cell in row["cells"]]
     assert [cell["best"] for cell in cells].index(True) == 5
-    assert cells[7]["share"] == 1 and cells[7]["costs"].endswith("below plain: no gain")
+    assert cells[7]["share"] == 1 and cells[7]["costs"].endswith("points below the plain run at shift 3: no gain")
     assert cells[7]["told"].startswith("2 blind, zeros, shift 5: seeds differ by 0.")
     assert cells[5]["told"].endswith("of 100, the most of all") and not cells[5]["costs"]
     assert cells[0]["followed"] == "100" and cells[0]["level"] == 1

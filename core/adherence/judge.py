@@ -79,7 +79,7 @@ class Judge:
             for name, by in self.world.unseen.items()
             if any(found.get(other) == said for other, said in by.items())
         }
-        return {name: said for name, said in found.items() if name not in hidden}
+        return {name: found[name] for name in self.world.answers if name in found and name not in hidden}
 
     def silence(self, asked: Asked) -> Silence | None:
         if asked.model not in self.world.models:

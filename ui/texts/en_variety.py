@@ -104,7 +104,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "variety.grid.told.followed": "{told}, prompt followed {points} of 100",
         "variety.grid.told.best": "{told}, the most of all",
         "variety.grid.told.costs": "{told}, {costs}",
-        "variety.grid.costs": "{points} points below plain: no gain",
+        "variety.grid.costs": "{points} points below the plain run at shift {shift}: no gain",
         # experiments
         "preset.variety-demo-plain.title": "Four seeds, nearly one picture",
         "preset.variety-demo-plain.look": "The distilled demo model without a blind start: what differs from seed to seed?",

@@ -104,7 +104,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "variety.grid.told.followed": "{told}、プロンプトの反映 {points} / 100",
         "variety.grid.told.best": "{told}、最大",
         "variety.grid.told.costs": "{told}、{costs}",
-        "variety.grid.costs": "通常より {points} 点低い：向上なし",
+        "variety.grid.costs": "shift {shift} の通常より {points} 点低い：向上なし",
         # experiments
         "preset.variety-demo-plain.title": "四つのシード、ほぼ同じ画像",
         "preset.variety-demo-plain.look": "蒸留したデモモデルをそのまま使うと、シードで何が変わるでしょうか。",

@@ -1,6 +1,7 @@
 """What the numbers of the variety tab say: how far seeds lie apart, whether the prompt is still followed, and what of it is a gain."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.adherence import Measure
 from core.adherence.judge import Judge
@@ -33,35 +34,32 @@ def between(
     }  # fmt: skip
 
 
-def cell(stand: Stand | None, plain: Stand | None, words: Texts, *, where: str, most: float, best: bool) -> views.Value:
-    """A cell of the plot, in numbers and in words. most: the largest distance; plain: what a gain is paid from."""
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What the cells of a plot are held against."""
+
+    plain: Stand | None  # what a gain is paid from
+    shift: float  # of that plain run
+    most: float  # the largest distance
+
+
+def cell(stand: Stand | None, scale: Scale, words: Texts, *, where: str, best: bool) -> views.Value:
+    """A cell of the plot, in numbers and in words."""
     if stand is None:
-        text = words("variety.grid.told.wait", cell=where)
-        return {
-            "title": where,
-            "text": "",
-            "share": 0,
-            "followed": "",
-            "level": 0,
-            "best": False,
-            "costs": "",
-            "told": text,
-        }
+        told = words("variety.grid.told.wait", cell=where)
+        nothing = {"text": "", "share": 0, "followed": "", "level": 0, "best": False, "costs": ""}
+        return {"title": where, "told": told, **nothing}
+    told = words("variety.grid.told", cell=where, apart=f"{stand.apart:.2f}")
     points = "" if stand.followed is None else _points(stand.followed)
-    text = words("variety.grid.told", cell=where, apart=f"{stand.apart:.2f}")
-    text = words("variety.grid.told.followed", told=text, points=points) if points else text
-    lost = cost(plain, stand) if plain is not None else None
-    costs = words("variety.grid.costs", points=_points(lost)) if lost is not None and lost > COST else ""
-    text = (
-        words("variety.grid.told.best", told=text)
-        if best
-        else words("variety.grid.told.costs", told=text, costs=costs)
-        if costs
-        else text
-    )
+    if points:
+        told = words("variety.grid.told.followed", told=told, points=points)
+    lost = (cost(scale.plain, stand) or 0.0) if scale.plain is not None else 0.0
+    costs = words("variety.grid.costs", points=_points(lost), shift=f"{scale.shift:g}") if lost > COST else ""
+    if best or costs:
+        told = words("variety.grid.told.best" if best else "variety.grid.told.costs", told=told, costs=costs)
     return {
-        "title": where, "text": f"{stand.apart:.2f}", "share": stand.apart / most, "followed": points,
-        "level": (stand.followed or 0.0) / 100, "best": best, "costs": costs, "told": text,
+        "title": where, "text": f"{stand.apart:.2f}", "share": stand.apart / scale.most, "followed": points,
+        "level": (stand.followed or 0.0) / 100, "best": best, "costs": costs, "told": told,
     }  # fmt: skip
 
 

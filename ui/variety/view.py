@@ -132,16 +132,15 @@ class Varied:
         shifts = list(dict.fromkeys(recipe.shift for recipe in recipes))
         made = [self._there(view, _images_of(view, row)) for row in range(len(recipes))]
         stands = [self._measuring.stand(items) for items in made]
-        winner, most = best(stands, stands[0]), max((stand.apart for stand in stands if stand), default=0.0) or 1.0
+        most = max((stand.apart for stand in stands if stand), default=0.0) or 1.0
+        winner, scale = best(stands, stands[0]), numbers.Scale(plain=stands[0], shift=shifts[0] or 0.0, most=most)
         rows: list[views.Value] = []
         for first in range(0, len(recipes), len(shifts)):
-            title = row_title(recipes[first], words)
-            cells = [
-                numbers.cell(stands[row], stands[0], words, most=most, best=row == winner, where=words(
-                    "variety.grid.cell", row=title, shift=f"{recipes[row].shift:g}"
-                )) | {"cells": [self._cell(view, image, words) for image in _images_of(view, row)]}
-                for row in range(first, first + len(shifts))
-            ]  # fmt: skip
+            title, cells = row_title(recipes[first], words), list[views.Value]()
+            for row in range(first, first + len(shifts)):
+                where = words("variety.grid.cell", row=title, shift=f"{recipes[row].shift:g}")
+                told = numbers.cell(stands[row], scale, words, where=where, best=row == winner)
+                cells.append(told | {"cells": [self._cell(view, image, words) for image in _images_of(view, row)]})
             rows.append({"title": title, "cells": cells})
         hint = numbers.hint(self._measuring, [item for items in made for item in items], words)
         return {"shifts": [f"{shift:g}" for shift in shifts], "rows": rows, "hint": hint}
