@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "a key that it wants is taken from STEPWISE_ENRICH_KEY",
     )  # fmt: skip
     serving.add_argument("--enrich-model", default="", metavar="NAME", help="which of its models writes, e.g. qwen3:4b")
-    serving.add_argument("--language", default="", metavar="CODE", help="en or ja; else the browser's")
+    serving.add_argument("--language", default="", metavar="CODE", help="en, ja, ru or zh; else the browser's")
     cli.add_commands(top)
     return top
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui import texts
 from ui.session import LANGUAGE_COOKIE, choose_language
 
 SCRIPT = '<script>Object.defineProperty(navigator,"language",{{value:"{language}",configurable:true}})</script>'
@@ -60,12 +61,12 @@ class _Rewriter:
             message = {"type": "http.response.body", "body": self._rewritten()}
             headers = MutableHeaders(scope=self.start)
             headers["content-length"] = str(len(message["body"]))
-            headers["content-language"] = self.language
+            headers["content-language"] = texts.locale(self.language)
             headers.append("vary", "Cookie, Accept-Language")
             await self.send(self.start)
         await self.send(message)
 
     def _rewritten(self) -> bytes:
-        page = self.body.decode()
-        page = page.replace('lang="en"', f'lang="{self.language}"', 1)
-        return page.replace("<head>", "<head>" + SCRIPT.format(language=self.language), 1).encode()
+        tag = texts.locale(self.language)
+        page = self.body.decode().replace('lang="en"', f'lang="{tag}"', 1)
+        return page.replace("<head>", "<head>" + SCRIPT.format(language=tag), 1).encode()

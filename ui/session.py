@@ -50,5 +50,5 @@ def language(request: gr.Request, default: str = "") -> str:
 
 def choose_language(*, address: str, cookie: str, accept: str, default: str) -> str:
     asked = parse_qs(urlsplit(address).query).get("lang", [""])[0]
-    known = (code for code in (asked, cookie, default) if code in texts.LANGUAGES)
-    return next(known, None) or texts.preferred(accept)
+    said = (texts.known(tag) for tag in (asked, cookie, default))
+    return next(filter(None, said), None) or texts.preferred(accept)

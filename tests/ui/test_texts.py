@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import pytest
 
@@ -11,7 +12,9 @@ from core.errors import RecipeError, UnknownName, UserError
 from ui import texts
 
 ROOT = Path(__file__).parents[2]
+OTHERS = sorted(texts.LANGUAGES.keys() - {"en"})
 WORDED = {"label", "placeholder", "info", "value", "title", "label_key", "hint_key", "placeholder_key"}
+SCRIPT = {"ja": "[\u3040-\u30ff\u4e00-\u9fff]", "ru": "[\u0400-\u04ff]", "zh": "[\u4e00-\u9fff]"}
 ERRORS = {
     "UserError", "RecipeError", "ModelError", "MissingPart", "DamagedFile", "ImageError", "MetadataError",
     "StorageError", "OutOfMemory", "Refused", "Note", "Sentence", "say",
@@ -68,11 +71,18 @@ def test_nothing_is_empty_and_nobody_shouts(language: str) -> None:
         assert not re.search(r"[!！]", text), key
 
 
-def test_every_error_of_the_core_is_translated() -> None:
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_error_of_the_core_is_translated(language: str) -> None:
     said = templates()
     assert len(said) > 60, "the errors are not found any more"
-    missing = {sentence: where for sentence, where in said.items() if sentence not in texts.ERRORS["ja"]}
+    missing = {sentence: where for sentence, where in said.items() if sentence not in texts.ERRORS[language]}
     assert not missing
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_language_translates_the_same_errors(language: str) -> None:
+    """Also those that are raised by another name, which the search above does not find."""
+    assert texts.ERRORS[language].keys() == texts.ERRORS["ja"].keys()
 
 
 def test_translations_are_of_sentences_that_exist() -> None:
@@ -87,9 +97,51 @@ def test_translations_are_of_sentences_that_exist() -> None:
     assert not texts.ERRORS["ja"].keys() - said
 
 
-def test_translated_errors_fill_in_the_same_values() -> None:
-    for english, other in texts.ERRORS["ja"].items():
+@pytest.mark.parametrize("language", OTHERS)
+def test_translated_errors_fill_in_the_same_values(language: str) -> None:
+    for english, other in texts.ERRORS[language].items():
         assert texts.fields_of(other) <= texts.fields_of(english), english
+        assert "{why}" not in english or "{why}" in other, english
+
+
+def said_otherwise(language: str) -> dict[str, tuple[str, str]]:
+    """Words and errors: where, what English says, what this language says."""
+    words = {
+        key: (text, texts.WORDS[language][key])
+        for key, text in texts.WORDS["en"].items()
+        if key in texts.WORDS[language]
+    }
+    return words | {f"error: {english}": (english, other) for english, other in texts.ERRORS[language].items()}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_sentence_is_left_in_english(language: str) -> None:
+    """Names, paths and the field's own words may stay; what has more than three words of English is a sentence."""
+    for where, (english, other) in said_otherwise(language).items():
+        if not where.endswith(".path") and len(re.findall(r"[A-Za-z]{2,}", re.sub(r"{[^}]*}", "", english))) > 3:
+            assert re.search(SCRIPT[language], other), where
+            assert other != english, where
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_text_outgrows_its_place(language: str) -> None:
+    """Buttons and hints have room for half as much again as English, and two words more; ideographs are twice as wide."""
+    for where, (english, other) in said_otherwise(language).items():
+        assert width(other) <= 1.5 * width(english) + 18, f"{where}: {other}"
+
+
+def width(text: str) -> int:
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in re.sub(r"{[^}]*}", "0000", text))
+
+
+@pytest.mark.parametrize("language", ["zh"])
+def test_chinese_has_one_way_to_write(language: str) -> None:
+    """Full-width marks beside ideographs; between them and Latin letters, figures or values stands a space."""
+    for where, (_, other) in said_otherwise(language).items():
+        text = re.sub(r"{[^}]*}", "0", other)
+        assert not re.search(r"[\u4e00-\u9fff](?:[,;?!(]|:(?!\S))|[)][\u4e00-\u9fff]", text), f"{where}: {other}"
+        assert not re.search(r"[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]", text), f"{where}: {other}"
+        assert not re.search(r"[，。：；？、“”（）] | [，。：；？、”）]", text), f"{where}: {other}"
 
 
 def test_errors_are_raised_with_a_plain_sentence() -> None:
@@ -106,6 +158,8 @@ def test_errors_are_raised_with_a_plain_sentence() -> None:
 def test_an_error_speaks_the_readers_language() -> None:
     error = RecipeError("{field} must be at least {bound}, not {value}.", field="steps", bound=1, value="0")
     assert texts.of("ja").error(error) == "steps は 1 以上にしてください（現在：0）。"
+    assert texts.of("ru").error(error) == "steps: нужно не меньше 1, а не 0."
+    assert texts.of("zh").error(error) == "steps 不能小于 1（现在是 0）。"
     assert texts.of("en").error(error) == str(error)
     assert "サンプラー" in texts.of("ja").error(UnknownName("sampler", "x", ["euler"]))
 
@@ -146,6 +200,12 @@ def test_scripts_use_only_keys_that_exist() -> None:
         ("de, fr", "en"),
         ("", "en"),
         ("ja;q=x,en", "en"),
+        ("ru-RU,ru;q=0.9,en-US;q=0.8", "ru"),
+        ("zh-CN,zh;q=0.9", "zh"),
+        ("zh-Hans", "zh"),
+        ("zh-Hant-HK", "zh"),
+        ("zh-TW,en;q=0.5", "zh"),
+        ("zh", "zh"),
     ],
 )
 def test_the_browsers_language(header: str, language: str) -> None:

@@ -53,6 +53,8 @@ def test_other_sites_are_turned_away(method: str, headers: dict[str, str], local
         ("/?lang=en", {"cookie": "stepwise_lang=ja"}, "en"),
         ("/", {"accept-language": "ja"}, "ja"),
         ("/?lang=<script>", {"cookie": "stepwise_lang=%22%3E"}, "en"),
+        ("/?lang=ru", {"accept-language": "ja"}, "ru"),
+        ("/", {"accept-language": "zh-TW"}, "zh-CN"),  # the tag by which Gradio finds its own words
     ],
 )
 def test_the_page_is_in_the_readers_language(path: str, headers: dict[str, str], language: str) -> None:

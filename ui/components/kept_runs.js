@@ -1,12 +1,8 @@
 // Runs whose steps are kept on the disk: go on from any of them, or delete them.
-const { h, t } = stepwise;
+const { bytes, h, t } = stepwise;
 const root = element.querySelector(".sw-kept");
 let sure = null; // the run that is about to be deleted
 
-function size(bytes) {
-  const unit = bytes < 1e6 ? ["KB", 1e3] : bytes < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
-  return `${(bytes / unit[1]).toLocaleString(stepwise.lang, { maximumFractionDigits: 1 })} ${unit[0]}`;
-}
 function row(run) {
   const step = h("select", { class: "sw-input", "aria-label": t("kept.step") }, run.there.map((n) => h("option", { value: String(n) }, t("kept.after", { step: n, steps: run.steps }))));
   step.value = String(run.there.findLast((n) => n < run.steps) ?? run.there.at(-1) ?? "");
@@ -15,13 +11,13 @@ function row(run) {
   const really = h("span", { class: "sw-sure", role: "group" }, h("span", {}, t("gallery.delete.sure")),
     h("button", { type: "button", class: "sw-quiet sw-danger", onclick: () => { sure = null; trigger("remove", { id: run.id }); } }, t("kept.delete.yes")),
     h("button", { type: "button", class: "sw-quiet", onclick: () => { sure = null; show(); } }, t("gallery.delete.no")));
-  const facts = [run.made, run.model, t("run.seed", { seed: run.seed }), size(run.bytes)].join(" · ");
+  const facts = [run.made, run.model, t("run.seed", { seed: run.seed }), bytes(run.bytes)].join(" · ");
   return h("li", {}, h("div", { class: "sw-kept-what" }, h("b", {}, run.prompt || t("gallery.no_prompt")), h("small", {}, facts)), h("div", { class: "sw-actions" }, step, go, run.id === sure ? really : ask));
 }
 function show() {
-  const { on = false, runs = [], bytes = 0, limit = 0, error = "" } = props.value || {};
+  const { on = false, runs = [], bytes: used = 0, limit = 0, error = "" } = props.value || {};
   root.replaceChildren(
-    h("p", { class: "sw-hint" }, on ? t("kept.total", { n: runs.length, size: size(bytes), limit: size(limit) }) : t("kept.off")),
+    h("p", { class: "sw-hint" }, on ? t("kept.total", { n: runs.length, size: bytes(used), limit: bytes(limit) }) : t("kept.off")),
     h("p", { class: "sw-error", role: "alert", hidden: !error }, error),
     h("ul", {}, runs.map(row)));
 }

@@ -3,7 +3,8 @@
 (() => {
   if (window.stepwise) return;
   const TEXTS = "/*texts*/";
-  const lang = document.documentElement.lang in TEXTS ? document.documentElement.lang : "en";
+  const spoken = document.documentElement.lang.split("-")[0]; // the page of zh says zh-CN
+  const lang = spoken in TEXTS ? spoken : "en";
   const words = TEXTS[lang];
 
   const t = (key, values = {}) =>
@@ -64,8 +65,8 @@
 
   /** A number of bytes as people read it. */
   function bytes(n) {
-    const unit = n < 1e6 ? ["KB", 1e3] : n < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
-    return `${(n / unit[1]).toLocaleString(lang, { maximumFractionDigits: n / unit[1] < 100 ? 1 : 0 })} ${unit[0]}`;
+    const [unit, one] = n < 1e6 ? ["kb", 1e3] : n < 1e9 ? ["mb", 1e6] : ["gb", 1e9];
+    return t(`size.${unit}`, { n: (n / one).toLocaleString(lang, { maximumFractionDigits: n / one < 100 ? 1 : 0 }) });
   }
 
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

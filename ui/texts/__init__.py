@@ -13,12 +13,18 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from core.errors import UserError
-from ui.texts import en, ja
+from ui.texts import en, ja, ru, zh
 
 DEFAULT = "en"
-LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "ja": "日本語"})
-WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType({"en": en.WORDS, "ja": ja.WORDS})
-ERRORS: Mapping[str, Mapping[str, str]] = MappingProxyType({"en": {}, "ja": ja.ERRORS})
+LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "ja": "日本語", "ru": "Русский", "zh": "简体中文"})
+LOCALES: Mapping[str, str] = MappingProxyType({"zh": "zh-CN"})
+"""Where a language alone does not tell Gradio its own words, or a browser the shapes of the characters."""
+WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"en": en.WORDS, "ja": ja.WORDS, "ru": ru.WORDS, "zh": zh.WORDS}
+)
+ERRORS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"en": {}, "ja": ja.ERRORS, "ru": ru.ERRORS, "zh": zh.ERRORS}
+)
 
 RecipeFields = frozenset({"field", "kind"})
 """Values of errors that are themselves words: `ui.texts` translates them where it can."""
@@ -50,17 +56,28 @@ def of(language: str) -> Texts:
     return Texts(language if language in WORDS else DEFAULT)
 
 
+def known(tag: str) -> str:
+    """The language of a tag such as ja-JP or zh-Hant-TW (all of Chinese finds the simplified one); "" where it is not known."""
+    language = tag.strip().split("-")[0].lower()
+    return language if language in WORDS else ""
+
+
+def locale(language: str) -> str:
+    """The tag that the page itself has."""
+    return LOCALES.get(language, language)
+
+
 def preferred(accept: str) -> str:
     """The first language of an Accept-Language header that is known."""
     ranked: list[tuple[float, str]] = []
     for part in accept.split(",")[:20]:
         tag, _, quality = part.strip().partition(";q=")
         try:
-            ranked.append((-float(quality or 1), tag.split("-")[0].lower()))
+            ranked.append((-float(quality or 1), known(tag)))
         except ValueError:
             continue
     ranked.sort(key=lambda entry: entry[0])
-    return next((tag for _, tag in ranked if tag in WORDS), DEFAULT)
+    return next((language for _, language in ranked if language), DEFAULT)
 
 
 def label(key: str) -> I18nData:
@@ -71,7 +88,7 @@ def label(key: str) -> I18nData:
 
 
 def translations() -> gr.I18n:
-    return gr.I18n(**{language: dict(words) for language, words in WORDS.items()})
+    return gr.I18n(**{locale(language): dict(words) for language, words in WORDS.items()})
 
 
 def for_browser(prefixes: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from ui.texts.en_cards import WORDS as CARDS
 from ui.texts.en_enrich import WORDS as ENRICH
 from ui.texts.en_explainer import WORDS as EXPLAINER
+from ui.texts.en_inside import WORDS as INSIDE
 from ui.texts.en_lora import WORDS as LORA
 from ui.texts.en_models import WORDS as MODELS
 from ui.texts.en_split import WORDS as SPLIT
@@ -24,6 +25,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "header.guarded": "Shared: your pictures are yours alone",
         "language.en": "English",
         "language.ja": "日本語",
+        "language.ru": "Русский",
+        "language.zh": "简体中文",
         # the form
         "model": "Model",
         "prompt": "Prompt",
@@ -39,6 +42,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "size.swap": "Swap width and height",
         "size.custom": "custom",
         "size.mp": "{mp} MP",
+        "size.kb": "{n} KB",
+        "size.mb": "{n} MB",
+        "size.gb": "{n} GB",
         "steps": "Steps",
         "cfg": "CFG",
         "seed": "Seed",
@@ -207,6 +213,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         **CARDS,
         **ENRICH,
         **EXPLAINER,
+        **INSIDE,
         **LORA,
         **MODELS,
         **SPLIT,

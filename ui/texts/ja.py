@@ -7,6 +7,7 @@ from ui.texts.ja_cards import WORDS as CARDS
 from ui.texts.ja_enrich import WORDS as ENRICH
 from ui.texts.ja_errors import ERRORS
 from ui.texts.ja_explainer import WORDS as EXPLAINER
+from ui.texts.ja_inside import WORDS as INSIDE
 from ui.texts.ja_lora import WORDS as LORA
 from ui.texts.ja_models import WORDS as MODELS
 from ui.texts.ja_split import WORDS as SPLIT
@@ -27,6 +28,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "header.guarded": "共有中：見えるのは自分の画像だけです",
         "language.en": "English",
         "language.ja": "日本語",
+        "language.ru": "Русский",
+        "language.zh": "简体中文",
         # 入力欄
         "model": "モデル",
         "prompt": "プロンプト",
@@ -42,6 +45,9 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "size.swap": "幅と高さを入れ替える",
         "size.custom": "任意",
         "size.mp": "{mp} MP",
+        "size.kb": "{n} KB",
+        "size.mb": "{n} MB",
+        "size.gb": "{n} GB",
         "steps": "ステップ数",
         "cfg": "CFG",
         "seed": "シード",
@@ -210,6 +216,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         **CARDS,
         **ENRICH,
         **EXPLAINER,
+        **INSIDE,
         **LORA,
         **MODELS,
         **SPLIT,

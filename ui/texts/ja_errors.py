@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from ui.texts.ja_downloads import DOWNLOADS
 from ui.texts.ja_enrich import ERRORS as ENRICH
-from ui.texts.ja_inside import ERRORS as INSIDE
 from ui.texts.ja_import import IMPORT
+from ui.texts.ja_inside import ERRORS as INSIDE
 
 RECIPE: Mapping[str, str] = {
     "Unknown {kind} {name!r}: choose one of {choices}.": "{kind} {name!r} はありません。次から選んでください：{choices}",

@@ -1,0 +1,68 @@
+"""Русский: переборы и продолжение с шага."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run.steps": "Шагов: {ran} из {steps}",
+        # что перебрать
+        "sweep.this": "Перебрать границу {low} … {high}",
+        "sweep.this.hint": "Картинка на каждое место границы между отрезками {a} и {b}; общая часть считается один раз",
+        "sweep.none": "Перебрать границу",
+        "sweep.none.hint": "Сначала разрежьте прогон: тогда границу можно перебрать.",
+        "sweep.more": "Перебрать другое",
+        "sweep.run": "Перебрать",
+        "sweep.add": "Ещё одно поле",
+        "sweep.axis": "Поле перебора {n}",
+        "sweep.field": "Поле {n}",
+        "sweep.values": "Значения: {field}",
+        "sweep.values.hint": "От:до или от:до:шаг, либо список, например 1, 2.5, 7",
+        "sweep.lines": "По одному в строке",
+        "sweep.drop": "Убрать {field}",
+        "sweep.border": "Граница {a} | {b}",
+        "sweep.of_segment": "Отрезок {n}: {label}",
+        "sweep.cost": "Картинок: {images}. Шагов не больше {steps}, по отдельности было бы {alone}.",
+        # что вышло
+        "sweep.cells": "Картинки перебора",
+        "sweep.cell.done": "Готова",
+        "sweep.cell.preview": "Создаётся",
+        "sweep.cell.wait": "Ещё не создана",
+        "sweep.missing": "(не создана)",
+        "sweep.spent": "Картинок: {made}, шагов: {ran}; по отдельности было бы {alone}.",
+        "sweep.spent.part": "Картинок: {made} из {images}, шагов: {ran}.",
+        "sweep.open.hint": "Настройки этой картинки — на этой вкладке (или двойной щелчок)",
+        "sweep.compare": "Сравнить",
+        "sweep.compare.hint": "Держать эту картинку рядом с другими и видеть, где они расходятся",
+        "sweep.compare.pick": "Выберите другую картинку для сравнения.",
+        "sweep.difference": "Разница {rms} (RMS от полной шкалы), наибольшая {most}, затронуто пикселей: {changed}.",
+        "sweep.difference.map": "Разница, яркость × 4",
+        "sweep.save": "Сохранить всё как",
+        "sweep.save.webp": "WebP",
+        "sweep.save.webp.hint": "Анимация из всех картинок, малая и полноцветная",
+        "sweep.save.gif": "GIF",
+        "sweep.save.gif.hint": "Анимация из всех картинок — там, где берут только GIF",
+        "sweep.save.mp4": "MP4",
+        "sweep.save.mp4.hint": "Видео из всех картинок",
+        "sweep.save.png": "Лист",
+        "sweep.save.png.hint": "Все картинки на одном листе, с подписями",
+        "sweep.save.no_mp4": "Для MP4 нужен ffmpeg, а его на этой машине нет",
+        "sweep.saving": "Сохранение…",
+        "gallery.series": "Перебор, картинок: {n}",
+        "gallery.delete.series": "Удалить все ({n})",
+        # продолжение с шага
+        "onward": "С этого шага дальше",
+        "onward.go": "Продолжить с шага {step}",
+        "onward.more": "Ещё 4 отсюда",
+        "onward.more.hint": "То, что есть, остаётся, поверх ложится другой шум: четыре картинки с общим началом",
+        "onward.opened": "с шага {step}",
+        "carried.onward": "Продолжает с шага {step} сохранённого прогона.",
+        "drawer.kept": "Сохранённые прогоны",
+        "kept.total": "Прогонов: {n}, {size} из {limit}.",
+        "kept.off": "Здесь прогоны на диск не сохраняются.",
+        "kept.step": "С какого шага продолжить",
+        "kept.after": "после шага {step} из {steps}",
+        "kept.go": "Продолжить оттуда",
+        "kept.delete.yes": "Удалить этот прогон",
+    }
+)

@@ -1,0 +1,68 @@
+"""简体中文：扫描，以及从某一步继续。"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run.steps": "{ran} / {steps} 步",
+        # 要求什么
+        "sweep.this": "扫描此边界 {low} … {high}",
+        "sweep.this.hint": "分段 {a} 与 {b} 的边界每个位置一张图片，共同的部分只算一次",
+        "sweep.none": "扫描边界",
+        "sweep.none.hint": "请先切分运行，然后就能扫描边界。",
+        "sweep.more": "扫描其他项",
+        "sweep.run": "扫描",
+        "sweep.add": "再加一项",
+        "sweep.axis": "扫描的第 {n} 项",
+        "sweep.field": "第 {n} 项",
+        "sweep.values": "{field} 的取值",
+        "sweep.values.hint": "首:尾 或 首:尾:间隔，或列表，如 1, 2.5, 7",
+        "sweep.lines": "每行一个",
+        "sweep.drop": "移除 {field}",
+        "sweep.border": "边界 {a} | {b}",
+        "sweep.of_segment": "分段 {n}：{label}",
+        "sweep.cost": "{images} 张图片：最多 {steps} 步，单独运行则要 {alone} 步。",
+        # 结果
+        "sweep.cells": "扫描的图片",
+        "sweep.cell.done": "已完成",
+        "sweep.cell.preview": "生成中",
+        "sweep.cell.wait": "尚未生成",
+        "sweep.missing": "（未生成）",
+        "sweep.spent": "{made} 张图片用了 {ran} 步，单独运行要 {alone} 步。",
+        "sweep.spent.part": "已有 {made} / {images} 张，用了 {ran} 步。",
+        "sweep.open.hint": "在此标签页使用这张图片的设置（或双击图片）",
+        "sweep.compare": "比较",
+        "sweep.compare.hint": "把这张图片与其他图片并排，看差异在哪里",
+        "sweep.compare.pick": "再选一张图片与它比较。",
+        "sweep.difference": "差异 {rms}（相对满幅的 RMS），最大 {most}，涉及 {changed} 的像素。",
+        "sweep.difference.map": "差异，亮度放大四倍",
+        "sweep.save": "全部保存为",
+        "sweep.save.webp": "WebP",
+        "sweep.save.webp.hint": "所有图片的动画，体积小、色彩完整",
+        "sweep.save.gif": "GIF",
+        "sweep.save.gif.hint": "所有图片的动画，用于只支持 GIF 的地方",
+        "sweep.save.mp4": "MP4",
+        "sweep.save.mp4.hint": "所有图片的视频",
+        "sweep.save.png": "拼图",
+        "sweep.save.png.hint": "所有图片拼成一张，附说明",
+        "sweep.save.no_mp4": "MP4 需要 ffmpeg，但本机没有找到",
+        "sweep.saving": "正在保存…",
+        "gallery.series": "{n} 张的扫描",
+        "gallery.delete.series": "删除全部 {n} 张",
+        # 从某一步继续
+        "onward": "从这一步继续",
+        "onward.go": "从第 {step} 步继续",
+        "onward.more": "从这里再来 4 张",
+        "onward.more.hint": "保留此刻的画面，再叠加别的噪声：四张开头相同的图片",
+        "onward.opened": "从第 {step} 步起",
+        "carried.onward": "从已保存运行的第 {step} 步继续。",
+        "drawer.kept": "已保存的运行",
+        "kept.total": "{n} 个运行，{size} / {limit}。",
+        "kept.off": "这里不在磁盘上保存运行。",
+        "kept.step": "从哪一步继续",
+        "kept.after": "第 {step} 步之后，共 {steps} 步",
+        "kept.go": "从那里继续",
+        "kept.delete.yes": "删除这个运行",
+    }
+)
