@@ -2,7 +2,7 @@
 // into sight or its control is touched, one after the other; what anybody made before is there at once.
 const { h, t } = stepwise;
 const root = element.querySelector(".sw-explainer");
-const GRID = "grid", SETTLED = 500; // ms that a card must stand still in sight
+const GRID = "grid", SETTLED = 500, FEWEST = 7; // ms that a card must stand still in sight; places in a row
 const USES = { text2image: "use_text2image", lora: "use_lora", split: "use_split" };
 
 const cards = new Map();   // id -> the card's strip
@@ -58,7 +58,9 @@ function strip(id, title) {
       columns = across;
       comparing = false;
       cells.replaceChildren(...told.cells.map((_, k) => cell(k)));
-      node.style.setProperty("--columns", String(across || Math.max(told.cells.length, 1)));
+      const count = across || Math.max(told.cells.length, 1);
+      node.style.setProperty("--columns", String(count));
+      node.style.setProperty("--places", String(across ? count : Math.max(count, FEWEST))); // few pictures do not grow large
       range.max = String(told.cells.length - 1);
     }
     draw();
@@ -145,7 +147,7 @@ function strip(id, title) {
     compare.setAttribute("aria-pressed", String(Boolean(pair)));
     compare.disabled = !(before?.src && found?.src);
     use.disabled = !mine.told.cells.length;
-    name.textContent = pair ? `${label(at - 1)} | ${label(at)}` : label(at);
+    name.textContent = pair ? `${label(at - 1)} | ${label(at)}` : t("explain.cell", { title, label: label(at) });
     took.textContent = found?.seconds ? t("explain.cost", { seconds: found.seconds, calls: found.calls }) : "";
   }
   return mine;
