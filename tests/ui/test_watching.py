@@ -70,3 +70,12 @@ def test_the_first_preview_and_the_end_do_not_wait() -> None:
     assert time.monotonic() - began < PACE
     assert (b"one",) in [look.previews for look in looks]
     assert looks[-1].state == "done"
+
+
+def test_a_text_in_the_making_is_nobodys_picture() -> None:
+    """Whoever asked for words looks at them alone; the line beside Generate is of pictures."""
+    words = JobView(
+        id="w", owner="me", work=Work(recipe=Recipe(stepwise=1), wording=1), filed=0.0, version=1, state="running"
+    )
+    jobs = Played([words], [view("a", state="queued"), view("a", version=1, state="done")])
+    assert {look.id for look in Watching(jobs).follow("me")} == {"a"}
