@@ -130,6 +130,8 @@ def _running(view: JobView, texts: Texts) -> list[str]:
                 parts.append(texts("run.step", step=view.step, steps=view.steps))
         case "decoding":
             parts.append(texts("run.decoding"))
+        case "looking":
+            parts.append(texts("run.looking"))
         case _:
             parts.append(texts("run.next"))
     if view.cost is not None:

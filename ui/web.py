@@ -15,12 +15,12 @@ from ui.page import Page
 from ui.theme import theme
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("app.css", "variety.css", "explainer.css", "help.css", "enrich.css")
+STYLES = ("app.css", "variety.css", "explainer.css", "help.css", "enrich.css", "inside.css")
 SCRIPT_TEXTS = (
     "language.", "header.", "model", "prompt", "negative", "size", "steps", "cfg", "seed", "sampler", "scheduler", "noise",
     "prediction", "vae", "shift", "guidance", "clip_skip", "weighting", "batch", "init", "denoise", "choice.", "carried.", "run.", "stage.",
     "picture.", "gallery.", "kind.", "preset.", "limits.", "split.", "timeline", "inspect.", "nodes.", "heading.", "lora", "steps.",
-    "sweep.", "onward", "kept.", "variety.", "card.", "explain.", "open_in", "tab.", "enrich.",
+    "sweep.", "onward", "kept.", "variety.", "card.", "explain.", "open_in", "tab.", "enrich.", "inside.",
 )  # fmt: skip
 LARGEST_UPLOAD = "20mb"
 WATCHERS = 64  # threads that may wait for news of a job at the same time
@@ -68,6 +68,6 @@ def head() -> str:
     said = {language: filled(words) for language, words in texts.for_browser(SCRIPT_TEXTS).items()}
     words = json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
     script = (STATIC / "stepwise.js").read_text(encoding="utf-8").replace('"/*texts*/"', words)
-    script += "".join((STATIC / name).read_text(encoding="utf-8") for name in ("help.js", "segments.js", "desks.js"))
+    script += "".join((STATIC / name).read_text(encoding="utf-8") for name in ("help.js", "segments.js", "desks.js", "plot.js"))
     style = "".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
     return f"<style>{style}</style><script>{script}</script>"
