@@ -252,7 +252,7 @@ def test_a_budget_chooses_a_level_and_is_kept(
     peaks: dict[str, int] = {}
     for level in LEVELS:
         needed = needs.at(Residency(level, whole=False))
-        monkeypatch.setattr("core.families.model.free_bytes", lambda device, needed=needed: needed)
+        monkeypatch.setattr("core.families.free_bytes", lambda device, needed=needed: needed)
         with monkeypatch.context() as counting:
             ledger = Ledger(counting)
             pipe = opened(device="cpu:0")
@@ -275,7 +275,7 @@ def test_room_that_is_left_is_used_until_it_runs_out(opened: Open, monkeypatch: 
     plain, whole = made(roomy, model), loaded(roomy)
     needs = whole.memory._needs
     least, free = needs.at(Residency("stream")), needs.at(Residency("swap")) - 1
-    for place in ("core.families.model.free_bytes", "core.models.memory.free_bytes"):
+    for place in ("core.families.free_bytes", "core.models.memory.free_bytes"):
         monkeypatch.setattr(place, lambda device: free)
     ledger, pipe = Ledger(monkeypatch), opened(device="cpu:0")
     assert torch.equal(made(pipe, model).latents, plain.latents)

@@ -1,6 +1,6 @@
 """The families, and how one of their models comes into memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,16 +12,18 @@ from torch import nn
 from core.errors import ModelError
 from core.families import flux, z_image
 from core.families.base import LoadedModel, Profile, Progress
-from core.families.model import Model, Record, latent_format
+from core.families.model import Model, Record, latent_format, turns_of
 from core.families.sd15 import SD15, SD15Model
 from core.families.sdxl import SDXL, SDXLModel
 from core.models import hub, loader, tokenizers
 from core.models.folder import identify_folder
 from core.models.hashes import Hashes
+from core.models.host import spare_bytes
 from core.models.library import Entry
 from core.models.loader import Parts, TextPart
-from core.models.memory import pick_dtype
+from core.models.memory import free_bytes, pick_dtype
 from core.models.parts import from_parts
+from core.models.residency import Needs, check_room, choose
 
 FAMILIES: Mapping[str, Record] = MappingProxyType(
     {family.name: family for family in (SD15, SDXL, flux.DEV, z_image.TURBO)}
@@ -32,6 +34,9 @@ VARIANTS: Mapping[tuple[str, str], Record] = MappingProxyType(
 MODELS: Mapping[str, type[Model]] = MappingProxyType(
     {"sd15": SD15Model, "sdxl": SDXLModel, "flux": flux.FluxModel, "z_image": z_image.ZImageModel}
 )
+
+
+GROWN = 20  # times that a file grows in memory at most: GGUF's fewest bits a number, 1.6, become float32's 32
 
 
 def silent(what: str, share: float) -> None:
@@ -76,19 +81,32 @@ def load(
     """A model of the library in memory, ready to run. `vae`: another one than its own.
 
     dtype: of denoiser and text encoders, None for the device's usual one. downloads: what only the hub has may be fetched.
-    configs: for a single file of unusual sizes, a folder like core/families/configs/sd15. memory: a level of `residency`.
-    Raises ModelError, UnknownName.
+    configs: for a single file of unusual sizes, a folder like core/families/configs/sd15. memory: a level of `residency`;
+    it is chosen before anything but headers is read. Raises ModelError, UnknownName, OutOfMemory.
     """
     if entry.kind == "hub":
         entry = fetched(entry, downloads, progress)
     family = record_of(entry)
     progress(f"Reading {entry.id}", 0.0)
-    parts = read(entry, family, device, dtype, downloads, progress, configs)
-    if vae is not None:
-        parts = loader.with_vae(parts, vae.path)
+
+    def kept(stored: torch.dtype) -> torch.dtype:
+        return pick_dtype(device, stored, family.half) if dtype is None else family.allowed(dtype)
+
+    reading = partial(read, entry, vae, family, kept, configs or configs_of(family))
+    words = partial(tokenizer_of, entry, downloads=downloads, progress=progress)
+    spare = spare_bytes() if memory == "auto" else None
+    most = GROWN * (entry.size_bytes + (vae.size_bytes if vae else 0))
+    if device.type == "cpu" and (spare is None or most <= spare):
+        parts = reading(words)  # there is no choice, and it fits in any case: a small model need not wait for its headers
+        residency = choose(Needs(turns_of(parts), family.working_bytes), device, free_bytes(device), memory)
+    else:
+        needs = weighed(reading, family)
+        residency = choose(needs, device, free_bytes(device), memory)
+        check_room(entry.id, needs, spare)
+        parts = reading(words)
     decoder = vae.path if vae else entry.parts["vae"].path if entry.parts else None
     files = entry.path, None if decoder == entry.path else decoder
-    model = MODELS[family.name](family, parts, device, entry.prediction or family.prediction, hashes, files, memory)
+    model = MODELS[family.name](family, parts, device, entry.prediction or family.prediction, hashes, files, residency)
     progress(f"Reading {entry.id}", 1.0)
     return model
 
@@ -116,25 +134,26 @@ def configs_of(family: Record) -> Path:
 
 def read(
     entry: Entry,
+    vae: Entry | None,
     family: Record,
-    device: torch.device,
-    dtype: torch.dtype | None,
-    downloads: bool,
-    progress: Progress,
-    configs: Path | None,
+    kept: Callable[[torch.dtype], torch.dtype],
+    configs: Path,
+    words: Callable[[TextPart], Any],
 ) -> Parts:
-    """The components of a folder or of a single file, on the CPU."""
-
-    def kept(stored: torch.dtype) -> torch.dtype:
-        return pick_dtype(device, stored, family.half) if dtype is None else family.allowed(dtype)
-
-    words = partial(tokenizer_of, entry, downloads=downloads, progress=progress)
+    """The components of a folder or of a single file, on the CPU. kept: from the dtype stored; words: finds tokenizers."""
     if entry.kind == "folder":
-        return loader.from_folder(entry.path, family.denoiser, family.texts, kept, words)
-    configs = configs or configs_of(family)
-    if entry.parts:
-        return from_parts(entry.parts, configs, family.denoiser, family.texts, kept, words)
-    return loader.from_checkpoint(entry.path, configs, family.denoiser, family.texts, kept, words)
+        parts = loader.from_folder(entry.path, family.denoiser, family.texts, kept, words)
+    elif entry.parts:
+        parts = from_parts(entry.parts, configs, family.denoiser, family.texts, kept, words)
+    else:
+        parts = loader.from_checkpoint(entry.path, configs, family.denoiser, family.texts, kept, words)
+    return parts if vae is None else loader.with_vae(parts, vae.path)
+
+
+def weighed(reading: Callable[[Callable[[TextPart], Any]], Parts], family: Record) -> Needs:
+    """What a model will take, from the headers of its files: the very modules that loading makes, without numbers."""
+    with torch.device("meta"):
+        return Needs(turns_of(reading(lambda text: None)), family.working_bytes)
 
 
 def vae_of(entry: Entry, other: Entry | None = None) -> nn.Module:

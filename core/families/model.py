@@ -16,9 +16,9 @@ from core.families.base import Conditioning, Defaults, LatentFormat, TextRequest
 from core.models import float8, vae
 from core.models.hashes import Hashes, stamp
 from core.models.loader import DenoiserPart, Parts, TextPart
-from core.models.memory import BitsChanged, Memory, NoRoom, free_bytes, is_out_of_memory
+from core.models.memory import BitsChanged, Memory, NoRoom, is_out_of_memory
 from core.models.patch import Key, Patch, Patched, key_of
-from core.models.residency import Needs, Residency, Sentence, choose
+from core.models.residency import Residency, Sentence
 from core.sampling.model_sampling import ModelSampling
 
 Done = TypeVar("Done")
@@ -66,7 +66,7 @@ class Model:
         prediction: str | None,
         hashes: Hashes | None,
         files: tuple[Path, Path | None],
-        memory: str = "auto",
+        residency: Residency,
     ) -> None:
         self.family = family
         self.device, self.prediction = device, prediction
@@ -81,10 +81,7 @@ class Model:
         self.encoders = tuple(
             read(*part) for read, *part in zip(self.readers, parts.encoders, parts.tokenizers, strict=True)
         )
-        texts = nn.ModuleList(parts.encoders)
-        turns = {"text_encoder": texts, "denoiser": parts.denoiser, "vae": parts.vae}
-        residency = choose(Needs(turns, family.working_bytes), device, free_bytes(device), memory)
-        self.memory = Memory(turns, device, residency, family.working_bytes)
+        self.memory = Memory(turns_of(parts), device, residency, family.working_bytes)
         encoders = {text.name: encoder for text, encoder in zip(family.texts, parts.encoders, strict=True)}
         self.components: Mapping[str, nn.Module] = {"denoiser": parts.denoiser, **encoders}
         self._denoiser, self._encoders = Patched({"denoiser": parts.denoiser}, device), Patched(encoders, device)
@@ -208,6 +205,11 @@ class Model:
     def _coded(self, work: Callable[[], Tensor]) -> Tensor:
         with self.memory.use("vae"):
             return work()
+
+
+def turns_of(parts: Parts) -> dict[str, nn.Module]:
+    """The components as they come to the device: the text encoders together."""
+    return {"text_encoder": nn.ModuleList(parts.encoders), "denoiser": parts.denoiser, "vae": parts.vae}
 
 
 def too_much(name: str) -> OutOfMemory:

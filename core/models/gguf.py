@@ -194,6 +194,8 @@ def dequantised(raw: Tensor, kind: str, columns: int, dtype: torch.dtype, name: 
     from gguf.quants import dequantize
 
     out = torch.empty(raw.shape[0], columns, dtype=dtype)
+    if raw.is_meta:
+        return out
     step = max(1, CHUNK // columns)
     try:
         for row in range(0, raw.shape[0], step):

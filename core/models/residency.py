@@ -15,7 +15,7 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from core.errors import ModelError, UnknownName
+from core.errors import ModelError, OutOfMemory, UnknownName
 from core.models.float8 import block_size_in_8, byte_size_in_8
 from core.models.streaming import streamed_bytes
 from core.models.weights import byte_size
@@ -121,6 +121,17 @@ NONE_STAYS = "Memory ran out, so no block of text encoder and denoiser stays on 
 
 
 # ------------------------------------------------------------------ the choice
+
+
+def check_room(name: str, needs: Needs, spare: int | None) -> None:
+    """Refuses a model that does not fit into the machine's own memory, where all of it has its home. Raises OutOfMemory."""
+    if spare is not None and needs.weights > spare:
+        raise OutOfMemory(
+            "{name} needs {needed:.1f} GB of memory, {free:.1f} GB are free: close other programs or choose a smaller model.",
+            name=name,
+            needed=needs.weights / GB,
+            free=spare / GB,
+        )
 
 
 def check_level(level: str, device: torch.device) -> None:

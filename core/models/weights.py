@@ -1,5 +1,8 @@
 """Tensors from files into a module, one at a time, so that memory holds the model once and a tensor more.
 
+Within `with torch.device("meta")` only headers are read, and the tensors have shapes and dtypes but no numbers: so the same code that
+loads a model says beforehand what it will take.
+
 Files are read, not mapped: a mapped file's pages count as memory beside the model that is made of them.
 """
 
@@ -77,6 +80,8 @@ class Weights:
         file, info = self._of[name]
         row = info.size // (info.shape[0] or 1) if info.shape else info.size
         raw = torch.empty(row * count, dtype=torch.uint8)
+        if raw.is_meta:
+            return raw
         try:
             file.seek(info.start + first * row)
             found = file.readinto(raw.numpy().data) if len(raw) else 0
@@ -126,6 +131,8 @@ def _scaled(tensor: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     if tensor.ndim < 2:
         return (tensor.float() * scale).to(dtype)
     out = torch.empty(tensor.shape, dtype=dtype)
+    if tensor.is_meta:
+        return out
     step = max(1, gguf.CHUNK // max(1, tensor[0].numel()))
     for row in range(0, len(tensor), step):
         part = slice(row, row + step)

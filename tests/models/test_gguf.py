@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core import families
 from core.errors import DamagedFile, MissingPart, ModelError, UserError
 from core.families import load
 from core.families.base import TextRequest
 from core.models.header import read_header
 from core.models.library import Library
+from core.models.residency import LEVELS, Needs, Residency
 from core.models.weights import Weights
 from tests import tiny_models
 
@@ -126,6 +128,27 @@ def test_a_denoiser_equals_its_numbers_in_bfloat16(made: tuple[str, Path, Path, 
     for name, tensor in ours.components["denoiser"].state_dict().items():
         assert tensor.dtype == torch.bfloat16 and torch.equal(tensor, theirs[name]), name
     assert all(torch.equal(a, b) for a, b in zip(outputs(ours), outputs(plain), strict=True))
+
+
+def test_what_it_takes_in_memory_is_known_from_its_header(
+    made: tuple[str, Path, Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the numbers that blocks become, not as the bytes that they are; weighed as a large file is."""
+    family, root, configs, pipe = made
+    architecture, names = FAMILIES[family]
+    written(root / "unet" / "weighed.gguf", architecture, quantised(names(pipe.transformer), Kind.Q4_0))
+    weigh, found = families.weighed, list[Needs]()
+    monkeypatch.setattr(families, "GROWN", 2**40)
+    monkeypatch.setattr(families, "spare_bytes", lambda: 2**40)
+
+    def weighing(*given: Any) -> Needs:
+        found.append(weigh(*given))
+        return found[-1]
+
+    monkeypatch.setattr(families, "weighed", weighing)
+    model: Any = load(Library(root).model("weighed.gguf"), device=CPU, configs=configs)
+    for level in LEVELS:
+        assert found[0].at(Residency(level)) == model.memory._needs.at(Residency(level))
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model."])

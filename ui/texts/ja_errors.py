@@ -134,6 +134,7 @@ SAMPLING: Mapping[str, str] = {
 }
 
 MEMORY: Mapping[str, str] = {
+    "{name} needs {needed:.1f} GB of memory, {free:.1f} GB are free: close other programs or choose a smaller model.": "{name} には {needed:.1f} GB のメモリーが必要ですが、空きは {free:.1f} GB です。ほかのプログラムを閉じるか、より小さいモデルを選んでください。",
     "The whole model stays in memory ({weights:.2f} GB): it runs on the CPU.": "モデル全体がメモリーにあります（{weights:.2f} GB）。CPU で動いています。",
     "The whole model stays on the device ({needed:.1f} GB).": "モデル全体がデバイス上にあります（{needed:.1f} GB）。",
     "The whole model stays on the GPU: it needs {needed:.1f} GB, {free:.1f} GB are free.": "モデル全体が GPU 上にあります。必要量は {needed:.1f} GB、空きは {free:.1f} GB です。",

@@ -134,6 +134,7 @@ SAMPLING: Mapping[str, str] = {
 }
 
 MEMORY: Mapping[str, str] = {
+    "{name} needs {needed:.1f} GB of memory, {free:.1f} GB are free: close other programs or choose a smaller model.": "Модели {name} нужно {needed:.1f} ГБ памяти, свободно {free:.1f} ГБ: закройте другие программы или выберите модель поменьше.",
     "The whole model stays in memory ({weights:.2f} GB): it runs on the CPU.": "Вся модель в памяти ({weights:.2f} ГБ) и работает на CPU.",
     "The whole model stays on the device ({needed:.1f} GB).": "Вся модель на устройстве ({needed:.1f} ГБ).",
     "The whole model stays on the GPU: it needs {needed:.1f} GB, {free:.1f} GB are free.": "Вся модель на GPU: нужно {needed:.1f} ГБ, свободно {free:.1f} ГБ.",

@@ -134,6 +134,7 @@ SAMPLING: Mapping[str, str] = {
 }
 
 MEMORY: Mapping[str, str] = {
+    "{name} needs {needed:.1f} GB of memory, {free:.1f} GB are free: close other programs or choose a smaller model.": "{name} 需要 {needed:.1f} GB 内存，空闲只有 {free:.1f} GB：请关闭其他程序，或选择更小的模型。",
     "The whole model stays in memory ({weights:.2f} GB): it runs on the CPU.": "整个模型留在内存中（{weights:.2f} GB），在 CPU 上运行。",
     "The whole model stays on the device ({needed:.1f} GB).": "整个模型留在设备上（{needed:.1f} GB）。",
     "The whole model stays on the GPU: it needs {needed:.1f} GB, {free:.1f} GB are free.": "整个模型留在 GPU 上：需要 {needed:.1f} GB，空闲 {free:.1f} GB。",
