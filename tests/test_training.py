@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import CLIPTokenizer
 
-from training import judge, scenes, text, tokenizer, unet, vae
+from training import judge, lcm, lora, scenes, text, tokenizer, unet, vae
 from training.engine import Masters, Schedule
 from training.evaluate import held_out_captions
 from training.groupnorm import FastNorm
@@ -197,3 +197,74 @@ def test_the_shipped_model_is_small_and_names_no_machine() -> None:
     files = {file: file.stat().st_size for file in folder.rglob("*") if file.is_file()}
     assert files and max(files.values()) < 10 * 2**20 and sum(files.values()) < 30 * 2**20
     assert not [file for file in files if file.suffix in (".json", ".md") and "/work/" in file.read_text()]
+
+
+DEMO = Path(__file__).parents[1] / "models" / "demo"
+
+
+@pytest.fixture(scope="module")
+def ways() -> tuple[lcm.Teacher, lcm.Ways]:
+    """Two ways of the demo model, from noise in eleven steps."""
+    torch.set_num_threads(1)
+    teacher, sigmas = lcm.Teacher(DEMO), lcm.levels(random.Random(2), 0)[::2]
+    noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    start = lcm.NOISY.noise_scaling(sigmas[0], noise, torch.zeros_like(noise))
+    return teacher, teacher.walk(start, sigmas, ["a big red rabbit on a blue background", "a yellow star"])
+
+
+def test_levels_of_ways_go_down_from_all_noise_and_differ() -> None:
+    ladders = [lcm.levels(random.Random(seed), 0) for seed in range(20)]
+    for sigmas in ladders:
+        assert sigmas[0] == pytest.approx(lcm.NOISY.sigma_max) and sigmas == sorted(sigmas, reverse=True)
+        assert len(sigmas) == lcm.STEPS + 1 and len(set(sigmas)) == len(sigmas)
+    assert len({sigma for sigmas in ladders for sigma in sigmas[1:]}) > 10 * lcm.STEPS
+    assert lcm.levels(random.Random(3), 4) == lcm.levels(random.Random(3), 0)[4:]
+
+
+def test_from_any_point_of_a_way_the_teacher_comes_to_its_end(ways: tuple[lcm.Teacher, lcm.Ways]) -> None:
+    teacher, whole = ways
+    sigma = whole.sigmas[4]
+    x = whole.points[:, 4].float() * (1 + sigma**2).sqrt()
+    rest = teacher.walk(x, whole.sigmas[4:].tolist(), ["a big red rabbit on a blue background", "a yellow star"])
+    torch.testing.assert_close(rest.ends.float(), whole.ends.float(), atol=0.15, rtol=0)  # points are kept as float16
+    assert whole.ends.float().std() > 0.5 and not torch.equal(whole.ends[0], whole.ends[1])
+
+
+def test_a_consistency_model_leaves_a_finished_picture_as_it_is(ways: tuple[lcm.Teacher, lcm.Ways]) -> None:
+    teacher, whole = ways
+    least = torch.full((2,), lcm.NOISY.sigma_min)
+    said = lcm.said_end(teacher.unet, whole.ends.float() / (1 + least[0] ** 2).sqrt(), least, whole.context)
+    assert lcm.distance(said, whole.ends.float()) < 0.02
+
+
+def test_the_student_begins_as_the_model_without_guidance_and_learns(ways: tuple[lcm.Teacher, lcm.Ways]) -> None:
+    teacher, whole = ways
+    student = lcm.read_unet(DEMO)
+    changes = lora.low_rank(student, lcm.PARTS, 4)
+    student.to(memory_format=torch.channels_last)
+    weights = [p for change in changes.values() for p in change.parameters()]
+    torch.manual_seed(0)
+    points, sigmas, ends, context = whole.draw(16)
+    first = lcm.said_end(student, points, sigmas, context)
+    with torch.no_grad():
+        torch.testing.assert_close(first, lcm.said_end(teacher.unet, points, sigmas, context), atol=0.2, rtol=0.02)
+    optimizer, before = torch.optim.AdamW(weights, lr=2e-3), lcm.distance(first, ends).item()
+    for _ in range(6):
+        loss = lcm.distance(lcm.said_end(student, points, sigmas, context), ends)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.9 * before
+    twin = [torch.zeros_like(p).requires_grad_() for p in weights]
+    again = torch.optim.AdamW(twin, lr=0.0)
+    lcm.restore(twin, again, lcm.kept_state(weights, optimizer, 6, 1.5))
+    assert all(torch.equal(a, b) for a, b in zip(weights, twin, strict=True))
+    assert len(again.state_dict()["state"]) == len(optimizer.state_dict()["state"]) > 0
+
+
+def test_noisy_points_are_drawn_oftener(ways: tuple[lcm.Teacher, lcm.Ways]) -> None:
+    torch.manual_seed(0)
+    points, sigmas, ends, context = ways[1].draw(4000)
+    assert points.shape == ends.shape == (4000, 4, 16, 16) and context.shape[0] == 4000
+    middle = ways[1].sigmas.median()
+    assert (sigmas > middle).sum() > 1.5 * (sigmas < middle).sum()

@@ -1,4 +1,4 @@
-"""`python -m training`: everything from the font to models/demo with its embedding and its LoRA, and models/demo-turbo.
+"""`python -m training`: everything from the font to models/demo with its embedding and its LoRAs, and models/demo-turbo.
 
 A second call goes on where the first stopped.
 """
@@ -7,7 +7,21 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from training import evaluate, export, inversion, judge, latents, lora, text, tokenizer, turbo, unet, vae
+from training import (
+    evaluate,
+    export,
+    inversion,
+    judge,
+    latents,
+    lcm,
+    lcm_evaluate,
+    lora,
+    text,
+    tokenizer,
+    turbo,
+    unet,
+    vae,
+)
 from training.engine import note
 
 HERE = Path(__file__).parent
@@ -20,6 +34,7 @@ class Options:
     vae_minutes: float
     decoder_minutes: float
     unet_minutes: float
+    lcm_minutes: float
     turbo_minutes: float
     turbo_distil_minutes: float
     scenes: int
@@ -33,6 +48,7 @@ def read_options() -> Options:
     parser.add_argument("--vae-minutes", type=float, default=12.5, help="both halves of the VAE")
     parser.add_argument("--decoder-minutes", type=float, default=24, help="the decoder alone")
     parser.add_argument("--unet-minutes", type=float, default=140)
+    parser.add_argument("--lcm-minutes", type=float, default=20, help="the LCM LoRA, on one core")
     parser.add_argument("--turbo-minutes", type=float, default=120, help="demo-turbo's transformer")
     parser.add_argument("--turbo-distil-minutes", type=float, default=30, help="the same, without guidance")
     parser.add_argument("--scenes", type=int, default=64_000, help="in the latent cache (2 KB each)")
@@ -57,6 +73,9 @@ def main(options: Options) -> None:
     )
     style = lora.run(options.target, options.target.parent / "loras" / f"{lora.NAME}.safetensors")
     evaluate.lora_sheet(options.target, style.stem, lora.TRIGGER, HERE / "sheets" / "lora.webp")
+    effort = lcm.Effort(seconds=60 * options.lcm_minutes, workers=options.workers)
+    lcm.run(options.target, options.target.parent / "loras" / f"{lcm.NAME}.safetensors", effort)
+    lcm_evaluate.run(options.target, HERE / "sheets" / "lcm.webp", HERE / "lcm_figures.json")
     figures = evaluate.run(options.target, HERE / "sheets", HERE / "figures.json")
     note(unet.FOLDER / "log.txt", f"figures: {figures['captions']}")
     turbo.run(

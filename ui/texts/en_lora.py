@@ -11,6 +11,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "preset.lora-1-pixel-art.look": "The LoRA at full strength, its word in the prompt. Then without the word, then at half strength.",
         "preset.lora-2-portrait-flux.title": "Portrait, Flux.1 dev",
         "preset.lora-2-portrait-flux.look": "A LoRA for Flux changes the model alone, here at 0.8; T5 reads the long prompt as sentences.",
+        "preset.lora-3-lcm.title": "LCM: four steps",
+        "preset.lora-3-lcm.look": "With the LCM LoRA four steps at CFG 1 do what took twenty. Take it out and look again.",
         "lora.chosen": "In use",
         "lora.search": "Search names, trigger words, base models",
         "lora.count": "{n} LoRAs",

@@ -76,6 +76,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "preset.lora-1-pixel-art.look": "LoRA в полную силу, её слово в промпте. Потом без слова, потом в половину силы.",
         "preset.lora-2-portrait-flux.title": "Портрет, Flux.1 dev",
         "preset.lora-2-portrait-flux.look": "LoRA для Flux меняет только модель, здесь с силой 0.8; длинный промпт T5 читает фразами.",
+        "preset.lora-3-lcm.title": "LCM: четыре шага",
+        "preset.lora-3-lcm.look": "С LCM LoRA четырёх шагов при CFG 1 хватает там, где нужно было двадцать. Уберите её и сравните.",
         "lacks.model.offer": "{file} здесь нет: скачайте {title} на вкладке «Модели».",
         "lacks.model.put": "{file} здесь нет: положите в {folder}.",
         "lacks.lora.page": "LoRA {name} здесь нет: возьмите с {page} и положите в {folder}.",

@@ -76,6 +76,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "preset.lora-1-pixel-art.look": "LoRA 全强度，触发词写在提示词里。然后去掉词试试，再试一半强度。",
         "preset.lora-2-portrait-flux.title": "人像，Flux.1 dev",
         "preset.lora-2-portrait-flux.look": "Flux 的 LoRA 只改变模型，这里强度 0.8；长提示词由 T5 按句子来读。",
+        "preset.lora-3-lcm.title": "LCM：四步",
+        "preset.lora-3-lcm.look": "有了 LCM LoRA，CFG 1 下四步就能完成原来二十步的事。去掉它再看看。",
         "lacks.model.offer": "{file} 不在这里：请在“模型”标签页下载 {title}。",
         "lacks.model.put": "{file} 不在这里：请放到 {folder}。",
         "lacks.lora.page": "LoRA {name} 不在这里：请从 {page} 获取并放到 {folder}。",
