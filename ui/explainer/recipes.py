@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from core.errors import UserError
 from core.families.base import Defaults
 from core.recipe import Recipe, parse
+from core.sampling import cfg_is_off
 from core.sweep import Axis, variants
 from ui import form
 from ui.context import Context
@@ -104,7 +105,11 @@ def steps(chosen: Chosen) -> Strip:
 
 
 def cfg(chosen: Chosen) -> Strip:
-    return Strip(model=chosen.name, cells=chosen.cells(CFGS, lambda value: {"cfg": value}), at=3)
+    without = chosen.defaults is not None and cfg_is_off(chosen.defaults.cfg)
+    cells = chosen.cells(CFGS, lambda value: {"cfg": value})
+    if not without:
+        return Strip(model=chosen.name, cells=cells, at=3)
+    return Strip(model=chosen.name, cells=cells, note="cfg", values={"model": chosen.name})
 
 
 def seed(chosen: Chosen) -> Strip:

@@ -94,7 +94,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "card.noise.title": "Add noise and leftover noise",
         "card.noise.what": "Whether a part of the run puts noise in at its start, and whether it hands on what noise is left at its end.",
         "card.noise.like": "Like carvers who share a block: hand it on rough, or finish it first; put new clay on, or not.",
-        "card.noise.low": "Off at the very start: there is nothing to carve, and no picture comes.",
+        "card.noise.low": "Off at the very start: there is nothing to carve; every seed gives the same picture, if any.",
         "card.noise.high": "On in the middle: the picture is half dissolved and made anew, which is image to image.",
         "card.noise.none": "After the last step no noise is left, so leftover noise has no effect on the last part of a run.",
         "card.noise.usual": "All families: noise added to the first part only, leftover noise on for all parts but the last.",

@@ -59,6 +59,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.why.demo": "The file that this needs is made for {shown}, so it is shown on that.",
         # what is to be known of a strip
         "explain.note.layers": "The text encoder of this model has {layers} layers, so the run can stop at as many places.",
+        "explain.note.cfg": "{model} was taught to do without CFG: at its own 1 the negative prompt has no effect, and a higher one doubles the time.",
         "explain.note.guidance": "A model that learnt guidance needs half the calls of one that is guided from outside.",
         "explain.note.vae": "Tiles are unpacked one by one to save memory, and blended: look along the middle. Another VAE in models/vae stands here too.",
         "explain.note.lcm": "Compare the times: without and with the LoRA.",

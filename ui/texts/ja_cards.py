@@ -94,7 +94,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "card.noise.title": "ノイズの追加と残りノイズ",
         "card.noise.what": "区間の初めにノイズを加えるか、終わりに残ったノイズをそのまま渡すかです。",
         "card.noise.like": "彫刻を分担するようなもの。荒いまま渡すか仕上げて渡すか、粘土を足すかどうかです。",
-        "card.noise.low": "最初からオフ：彫るものがなく、絵は出てきません。",
+        "card.noise.low": "最初からオフ：彫るものがなく、絵が出ないか、どのシードでも同じ絵になります。",
         "card.noise.high": "途中でオン：絵が半ば溶けて作り直されます。これが image to image です。",
         "card.noise.none": "最後のステップの後にノイズは残らないので、最後の区間では残りノイズの設定は何も変えません。",
         "card.noise.usual": "全系統：ノイズを加えるのは最初の区間だけ、残りノイズは最後以外の区間でオン。",

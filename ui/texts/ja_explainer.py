@@ -59,6 +59,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.why.demo": "必要なファイルは {shown} 用なので、それでお見せします。",
         # 並びについて知っておくこと
         "explain.note.layers": "このモデルのテキストエンコーダーは {layers} 層なので、止められる場所も同じ数です。",
+        "explain.note.cfg": "{model} は CFG なしで学習しています。本来の 1 ではネガティブプロンプトは効かず、上げると時間が倍になります。",
         "explain.note.guidance": "ガイドを学んだモデルは、外から導かれるモデルの半分の呼び出しで済みます。",
         "explain.note.vae": "タイルはメモリーを節約するため一枚ずつ開いて継ぎ合わせます。中央の線を見てください。models/vae にある別の VAE もここに並びます。",
         "explain.note.lcm": "LoRA なしとありの時間を比べてください。",

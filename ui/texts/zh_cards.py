@@ -94,7 +94,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "card.noise.title": "添加噪声与剩余噪声",
         "card.noise.what": "一段运行在开头是否加入噪声，结尾是否把剩下的噪声交给下一段。",
         "card.noise.like": "像几位雕塑师轮流做一块泥：粗胚就交出去还是先修完，要不要再添新泥。",
-        "card.noise.low": "最开头就关：没有可雕的，也就没有图片。",
+        "card.noise.low": "一开始就关闭：没有可雕的东西，即使有图，每个种子也都一样。",
         "card.noise.high": "中途打开：图片化开一半再重做，这就是图生图。",
         "card.noise.none": "最后一步之后没有噪声剩下，所以剩余噪声对最后一段不起作用。",
         "card.noise.usual": "所有架构：只在第一段添加噪声；除最后一段外都保留剩余噪声。",

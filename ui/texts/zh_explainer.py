@@ -57,6 +57,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.why.demo": "所需的文件是为 {shown} 制作的，所以用它演示。",
         # 关于图片排
         "explain.note.layers": "这个模型的文本编码器有 {layers} 层，所以可以停在同样多的位置。",
+        "explain.note.cfg": "{model} 训练时就不用 CFG：在它自己的 1 下负面提示词没有效果，调高则耗时加倍。",
         "explain.note.guidance": "学会引导的模型，调用次数只有从外部引导的一半。",
         "explain.note.vae": "为节省内存，分块逐个解码再拼合：请看中间的接缝。放在 models/vae 的其他 VAE 也会出现在这里。",
         "explain.note.lcm": "比较用时：没有 LoRA 和有 LoRA。",
