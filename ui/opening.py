@@ -78,7 +78,7 @@ class Opening:
             return self._skipped()
         words, recipe = self._words(request), self._presets[name]
         *filled, bar = self.opened(recipe, words(f"preset.{name.removesuffix('-sd15')}.title"), request)
-        return [*filled, bar | {"note": " ".join(lacking(self._context, recipe, words))}]
+        return [*filled, bar | {"note": words.sentences(lacking(self._context, recipe, words))}]
 
     def upload(self, event: gr.EventData, request: gr.Request) -> Updates:
         """The settings of a picture or a JSON file that was dropped or chosen, and what of them could not be carried over."""
@@ -90,7 +90,10 @@ class Opening:
             return self.refused(error, request)
         *filled, bar = self.opened(found.recipe, found.recipe.prompt[:60], request, found.made_with)
         words = self._words(request)
-        return [*filled, bar | {"note": " ".join(words.template(note.template, note.values) for note in found.notes)}]
+        return [
+            *filled,
+            bar | {"note": words.sentences(words.template(note.template, note.values) for note in found.notes)},
+        ]
 
     def item(self, kept: Any, event: gr.EventData, request: gr.Request) -> Updates:
         """The settings of a picture of the gallery."""

@@ -105,7 +105,7 @@ def bar(view: JobView, texts: Texts) -> Value:
         "text": sentence(view, texts),
         "share": round(share(view), 3),
         "error": texts.error(view.error) if view.error else "",
-        "note": " ".join(texts.template(note.template, note.values) for note in view.notes),
+        "note": texts.sentences(texts.template(note.template, note.values) for note in view.notes),
     }
 
 

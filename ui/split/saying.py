@@ -95,7 +95,7 @@ def say(course: Course, words: Texts) -> Saying:
     else:
         parts = [_follows(course, words), *_changes(course, words), *_borders(course, words)]
     notes = [words.template(note.template, note.values) for note in course.plan.notes]
-    return Saying(text=" ".join(parts), warnings=(*notes, *dict.fromkeys(_nonsense(course, words))))
+    return Saying(text=words.sentences(parts), warnings=(*notes, *dict.fromkeys(_nonsense(course, words))))
 
 
 def told(prompt: Prompt, words: Texts) -> str:

@@ -47,6 +47,10 @@ class Texts:
         }
         return ERRORS[self.language].get(template, template).format(**named)
 
+    def sentences(self, said: Iterable[str]) -> str:
+        """One after the other; an ideographic full stop brings its own space."""
+        return " ".join(said).replace("。 ", "。")
+
     def error(self, error: UserError) -> str:
         return self.template(error.template, error.values)
 

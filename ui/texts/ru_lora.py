@@ -7,7 +7,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
     {
         "tab.lora": "LoRA",
         "lora.chosen": "В работе",
-        "lora.search": "Поиск: имя, триггерные слова, базовая модель",
+        "lora.search": "Поиск: имя, слова, базовая модель",
         "lora.count": "LoRA: {n}",
         "lora.scanning": "Поиск файлов …",
         "lora.nothing": "LoRA пока нет: положите файлы .safetensors в {folder}",
