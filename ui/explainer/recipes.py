@@ -198,7 +198,7 @@ def lcm(chosen: Chosen) -> Strip:
             Cell(recipe=demo.recipe({"sampler": "lcm", "cfg": 1.0, "steps": count}), text=f"{count}") for count in (2, 4, 6, 8, 20)
         ]  # fmt: skip
         return _of_demo(Strip(model=DEMO, cells=tuple(cells), at=1, note="lcm.none"), chosen)
-    fast = {"sampler": "lcm", "cfg": 1.0, "prediction": "lcm", "loras": [{"name": found}]}
+    fast = {"sampler": "lcm", "scheduler": "sgm_uniform", "cfg": 1.0, "prediction": "lcm", "loras": [{"name": found}]}
     plain = [(20, {}), (4, {})]
     cells = [
         *(Cell(recipe=demo.recipe({"steps": n, **more}), text=str(n), key="explain.cell.without") for n, more in plain),
