@@ -88,4 +88,4 @@ def test_what_is_not_here_is_said() -> None:
 def test_each_tab_lists_its_own() -> None:
     every = [name for tab in ("text2image", "lora", "split", "variety") for name in presets_of(PRESETS, tab)]
     assert sorted(every) == sorted(PRESETS)
-    assert presets_of(PRESETS, "lora") == ["lora-1-pixel-art-sd15", "lora-1-pixel-art", "lora-2-portrait-flux"]
+    assert {"lora-1-pixel-art-sd15", "lora-1-pixel-art", "lora-2-portrait-flux"} <= set(presets_of(PRESETS, "lora"))

@@ -248,6 +248,7 @@ def _wire_models(
     got = library.offers.get(room.get, None, library.offers, **NOW).then(room.watch, None, library.offers, **looking)
     known(got.then(room.look, None, library.table, **NOW))
     library.offers.stop(room.stop, None, None, **NOW)
+    library.table.level(room.force, None, library.table, **NOW)
     forms = [*studio.form.inputs, *bench.form.inputs]
     told = library.table.variant(room.tell, forms, [library.table, *forms], **NOW)
     for desk in (studio, bench):

@@ -11,6 +11,7 @@ from core.models.catalogue import OFFERS, Offer
 from core.models.checkpoint import FAMILY_TITLES
 from core.models.downloads import Progress
 from core.models.library import MODEL_KINDS, Entry
+from core.models.residency import CHOICES as LEVELS
 from core.models.variants import CHOICES
 from ui import form, session, texts
 from ui.context import Context
@@ -46,6 +47,16 @@ class Storeroom:
             updates += self._followed(one, mine, before) if mine["model"] == name else [gr.skip()] * len(one.names)
         return updates
 
+    def force(self, event: gr.EventData, request: gr.Request) -> Value:
+        """A memory level is asked for, or auto: from the next picture on."""
+        words, error = self._words(request), ""
+        try:
+            if not self._context.guarded:
+                self._context.pipe.memory = text(event, "level")
+        except UserError as refused:
+            error = words.error(refused)
+        return self._table(words) | {"error": error}
+
     def get(self, event: gr.EventData, request: gr.Request) -> Value:
         """Begins a download, or goes on with it."""
         words, error = self._words(request), ""
@@ -80,7 +91,10 @@ class Storeroom:
             memory = words("models.memory", level=residency.level, why=why)
         folder = "models/" if self._context.guarded else str(self._library.root)
         rows = [self._row(entry, words) for entry in self._library.scan()]
-        return {"models": rows, "memory": memory, "folder": folder, "writable": not self._context.guarded, "error": ""}
+        return {
+            "models": rows, "memory": memory, "level": self._context.pipe.memory, "levels": list(LEVELS), "folder": folder,
+            "writable": not self._context.guarded, "error": "",
+        }  # fmt: skip
 
     def _row(self, entry: Entry, words: texts.Texts) -> Value:
         choices = CHOICES.get(entry.family or "", ()) if entry.kind in MODEL_KINDS else ()

@@ -109,3 +109,22 @@ def test_every_offer_is_shown_alike(context: Any) -> None:
     assert [offer["id"] for offer in idle["offers"]] == list(OFFERS)
     failed = room.get(event(id="nothing"), request())
     assert idle.keys() == failed.keys() and idle["progress"].keys() == failed["progress"].keys()
+
+
+def test_a_memory_level_is_said_and_obeyed(context: Any) -> None:
+    """The next picture is made on it, and the line says so; another name is refused; on a shared server nothing is changed."""
+    room = Storeroom(context)
+    assert room.look(request())["level"] == "auto" and room.look(request())["levels"][0] == "auto"
+    said = room.force(event(level="stream"), request())
+    assert said["level"] == "stream" and not said["error"]
+    run = parse({"stepwise": 1, "model": "tiny-turbo", "prompt": "a", "width": 32, "height": 32, "steps": 1})
+    context.pipe.generate(run)
+    told = room.look(request())["memory"]
+    assert "stream" in told and "block by block, as the memory setting says" in told
+    refused = room.force(event(level="low"), request())
+    assert "auto, resident, swap, stream, fp8" in refused["error"] and refused["level"] == "stream"
+    guarded: Any = SimpleNamespace(pipe=context.pipe, guarded=True, language="en")
+    assert not Storeroom(guarded).force(event(level="fp8"), request())["writable"] and context.pipe.memory == "stream"
+    room.force(event(level="auto"), request())
+    context.pipe.generate(run)
+    assert context.pipe.residency.level == "resident"

@@ -22,15 +22,28 @@ function row(model) {
   const cells = [model.name, t(`kind.${model.kind}`), variant(model), bytes(model.bytes), state(model)];
   return h("tr", { class: model.problem ? "is-off" : "", "data-model": model.name }, cells.map((cell, k) => h(k ? "td" : "th", k ? { "data-label": t(`models.${COLUMNS[k]}`) } : { scope: "row" }, cell)));
 }
+/** Where the weights are, and why; a person may say otherwise, for all models from the next picture on. */
+function memory(view) {
+  if (!view.levels) return null;
+  const select = h("select", { class: "sw-input", id: "memory-level", "aria-describedby": "memory-level-hint", disabled: !view.writable },
+    view.levels.map((name) => h("option", { value: name }, t(`models.level.${name}`))));
+  select.value = view.level;
+  select.addEventListener("change", () => trigger("level", { level: select.value }));
+  return h("div", { class: "sw-memory" }, h("p", { class: "sw-note", hidden: !view.memory, role: "status" }, view.memory),
+    h("div", { class: "sw-row" }, h("label", { class: "sw-label", for: "memory-level" }, t("models.level")), select,
+      h("span", { class: "sw-hint", id: "memory-level-hint" }, t(view.writable ? "models.level.hint" : "models.level.guarded"))));
+}
 function show() {
-  const { models = [], memory = "", folder = "", error = "" } = props.value || {};
+  const { models = [], folder = "", error = "" } = props.value || {};
+  const held = root.contains(document.activeElement) && document.activeElement.id; // drawn anew, it keeps the focus
   root.replaceChildren(
     h("p", { class: "sw-error", role: "alert", hidden: !error }, error),
     h("table", {}, h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, t(`models.${name}`))))), h("tbody", {}, models.map(row))),
     h("p", { class: "sw-hint", hidden: models.length > 0 }, t("models.none")),
-    h("p", { class: "sw-note", hidden: !memory }, memory),
+    ...[memory(props.value || {})].filter(Boolean),
     h("h2", {}, t("models.where")), h("p", {}, t("models.where.text", { folder })),
     h("ul", {}, ["checkpoints", "parts", "folder", "vae"].map((name) => h("li", {}, h("code", {}, t(`models.where.${name}.path`, { folder })), " ", t(`models.where.${name}`)))));
+  if (held) document.getElementById(held)?.focus();
 }
 watch("value", show);
 show();
