@@ -16,6 +16,7 @@ from core.ready import Ready
 from core.recipe import Recipe
 
 BATCH = 3
+STEPS = 8  # at most: enough for every bit to meet every other
 SIDE = 256  # pixels, the longer one of a picture
 
 
@@ -40,10 +41,12 @@ class Pair:
 
 def pair(pipe: Pipeline, recipe: Recipe, stop: Callable[[], Wish]) -> Iterator[Event | Pair]:
     """The last of BATCH images: alone, in a batch image by image, and in a batch in one forward pass. Raises UserError, Stopped."""
-    batch = recipe.model_copy(update={"batch": BATCH})
+    usual = pipe.resolve(recipe).steps or STEPS
+    batch = recipe.model_copy(update={"batch": BATCH, "steps": min(usual, STEPS)})
     last = alone(batch, BATCH - 1)
     ways = (("alone", last, range(1)), ("exact", batch, range(BATCH - 1, BATCH)), ("fast", batch, range(BATCH)))
     found = Pair(seed=last.seed)
+    yield found
     reference: Tensor | None = None
     for way, asked, images in ways:
         ready = yield from pipe.ready(asked)

@@ -22,7 +22,7 @@ from core.ready import Ready
 from core.recipe import Recipe
 from core.sampling.guidance import cfg as guide
 
-CFGS = (0.0, 1.0, 3.0, 8.0, 12.0)  # at 0 stands the negative, at 1 the positive
+CFGS = (0.0, 1.0, 3.0, 10.0)  # beside the run's own; at 0 stands the negative, at 1 the positive
 DECODED = (
     32 * 32
 )  # latent cells: up to so many are decoded, however long that takes, for a preview of them shows little
@@ -121,14 +121,15 @@ def _stand(
 ) -> Stand:
     """Before a step: x is there, denoised what its first evaluation gave, with guidance."""
     shown = [step.leg.model_sampling.input(x, step.sigma), denoised.to(x.device)]
-    arrows, scales = None, list[float]()
+    arrows, others = None, list[float]()
     if step.needs_negative:
         negative, positive = denoiser.halves(step, x)
         arrows = arrows_of(x, negative, positive)
-        scales = sorted({*CFGS, step.cfg})
-        shown += [guide(positive, negative, scale) for scale in scales]
+        others = [scale for scale in CFGS if scale != step.cfg]
+        shown += [guide(positive, negative, scale) for scale in others]
     latent, estimate, *tries = pictures(pipe, ready, shown)
-    tried = tuple(zip(scales, tries, strict=True))
+    own = [(step.cfg, estimate)] if arrows else []
+    tried = tuple(sorted([*own, *zip(others, tries, strict=True)]))
     return Stand(step=number, sigma=step.sigma, latent=latent, estimate=estimate, arrows=arrows, tries=tried)
 
 
