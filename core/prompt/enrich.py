@@ -34,7 +34,9 @@ SCRIPTS = (
     ("Hindi", re.compile(r"[\u0904-\u0939]")),
     ("Thai", re.compile(r"[\u0e01-\u0e2e]")),
 )
-UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns the writing round
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)  # controls, and what turns the writing round
 THOUGHT = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 LAST_SENTENCE = re.compile(r".*[.!?。！？…][\"'”’」』»]?", re.DOTALL)
 

@@ -34,7 +34,7 @@ class Quote:
 
     def stands_in(self, text: str) -> bool:
         """Letter by letter, between marks of whatever kind."""
-        return any(found[0][1:-1] == self.letters for found in MARKED.finditer(text))
+        return any(f"{a}{self.letters}{b}" in text for a, b in (*PAIRS, *SINGLE))
 
 
 def quotes(text: str) -> tuple[Quote, ...]:

@@ -1,6 +1,8 @@
 """What a language model is told of a prompt, and what is made of its answer."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import RecipeError
 from core.prompt.enrich import LONGEST, brief, finished, script, shown
@@ -49,6 +51,18 @@ def test_quotes_are_kept_letter_by_letter(prompt: str, answer: str, text: str, l
     made = finished(answer, told)
     assert (made.text, len(made.lost)) == (text, lost)
     assert all(quote.stands_in(made.text) for quote in told.quotes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.text("abc \"“”「」'.,", max_size=12), max_size=4),
+    st.text("OPEN open 24h\"“”「」«»'.!。, \n[]():", max_size=80),
+)
+def test_no_answer_loses_a_quote(around: list[str], answer: str) -> None:
+    """Whatever is answered, with marks that close nothing, or with syntax."""
+    told = brief(" ".join([*around, 'a sign "OPEN 24H" 「営業」']))
+    made = finished(answer, told)
+    assert not made.text or all(quote.stands_in(made.text) for quote in told.quotes)
 
 
 def test_lora_tags_and_embeddings_come_back_at_the_end() -> None:
