@@ -17,7 +17,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         # что есть
         "models.memory": "Сейчас в памяти ({level}). {why}",
         "models.level": "Уровень памяти",
-        "models.level.auto": "автоматически: первый, который подходит",
+        "models.level.auto": "авто: первый подходящий",
         "models.level.resident": "всё на устройстве",
         "models.level.swap": "части по очереди",
         "models.level.stream": "блок за блоком",
