@@ -41,7 +41,8 @@ def quotes(text: str) -> tuple[Quote, ...]:
     """All quotes of a text, each once, in order."""
     found: dict[str, Quote] = {}
     for match in MARKED.finditer(text):
-        found.setdefault(match[0][1:-1], Quote(match[0], _clause(text, match.start(), match.end())))
+        if any(letter.isalnum() for letter in match[0]):
+            found.setdefault(match[0][1:-1], Quote(match[0], _clause(text, match.start(), match.end())))
     return tuple(found.values())
 
 
@@ -52,8 +53,13 @@ def put_back(text: str, wanted: Sequence[Quote]) -> tuple[str, tuple[Quote, ...]
     """
     lost = tuple(quote for quote in wanted if not quote.stands_in(text))
     for quote in lost:
+        if quote.stands_in(text):  # it came back in the clause of another
+            continue
         at = _place(text, quote, wanted)
         text = f"{_ended(text)}{quote.clause}" if at is None else text[: at[0]] + quote.source + text[at[1] :]
+    for quote in wanted:
+        if not quote.stands_in(text):  # marks without partners have made a muddle
+            text = f"{_ended(text)}{quote.source}"
     return text, lost
 
 

@@ -53,7 +53,7 @@ def test_quotes_are_kept_letter_by_letter(prompt: str, answer: str, text: str, l
     assert all(quote.stands_in(made.text) for quote in told.quotes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.text("abc \"“”「」'.,", max_size=12), max_size=4),
     st.text("OPEN open 24h\"“”「」«»'.!。, \n[]():", max_size=80),
