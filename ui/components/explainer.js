@@ -243,14 +243,19 @@ function shown() {
     options(across, Object.keys(pairs), "cfg");
     cross();
   }
-  for (const part of root.querySelectorAll("[data-card]")) {
-    sight.unobserve(part);
-    sight.observe(part);
-  }
+  for (const part of root.querySelectorAll("[data-card]")) seen(part);
+}
+/** Tells anew whether this card is in sight. */
+function seen(part) {
+  sight.unobserve(part);
+  sight.observe(part);
 }
 function shownCrossed() {
   const told = props.crossed;
-  if (told && told.x === across.value && told.y === down.value) crossed.tell({ ...told, note: "" }, told.columns.length);
+  if (told && told.x === across.value && told.y === down.value) {
+    crossed.tell(told, told.columns.length);
+    seen(root.querySelector("#card-grid"));
+  }
 }
 function asked() {
   const told = props.asked;
