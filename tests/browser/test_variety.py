@@ -211,7 +211,7 @@ def test_a_blind_start_opens_in_split(page: Page) -> None:
     seeds(page, 1)
     generate(page, "variety-")
     rows(page).nth(1).locator(".sw-var-picture").click()
-    page.locator('[data-act="split"]').click()
+    page.locator('.sw-var-detail [data-open="in_split"]').click()
     expect(page.get_by_role("tab", name="Split")).to_have_attribute("aria-selected", "true", timeout=LONG)
     expect(page.locator("#timeline .sw-tl-segment")).to_have_count(2, timeout=LONG)
     expect(page.locator("#timeline .sw-tl-border.is-restart")).to_have_count(1, timeout=LONG)
