@@ -3,7 +3,7 @@
 const { h, t } = stepwise;
 const { svg, figure, pick, entry, head, sight } = stepwise.plot;
 const root = element.querySelector(".sw-inside");
-const WIDTH = 420, HEIGHT = 260, PAD = 34;
+const WIDTH = 420, HEIGHT = 280, PAD = 30, ABOVE = 56; // the names of three arrows stand above them
 const KINDS = ["trace", "layers", "pair"];
 
 let busy = "", job = "", seen = {}, at = 0, tried = 0, follow = true;
@@ -41,7 +41,7 @@ const arrows = h("div", { class: "sw-inside-part", hidden: true }, h("h4", {}, t
 const layers = h("div", { class: "sw-inside-part", hidden: true }), pair = h("div", { class: "sw-inside-part", hidden: true });
 root.replaceChildren(
   h("h2", {}, t("inside.title")), h("p", { class: "sw-hint" }, t("inside.lead")),
-  head("trace"), h("div", { class: "sw-inside-form" }, model.node, h("div", { class: "sw-grow" }, prompt.node), seed.node),
+  head("trace"), h("div", { class: "sw-inside-form" }, model.node, h("div", { class: "sw-inside-long" }, prompt.node), seed.node),
   h("div", { class: "sw-actions" }, KINDS.map((kind) => buttons[kind]), halt, state), error, film, arrows, layers, pair);
 
 function look(kind) {
@@ -116,7 +116,7 @@ function drawArrows() {
   amount.textContent = chosen.cfg === seen.trace.cfg ? t("inside.arrows.own", { cfg: chosen.cfg }) : `cfg ${chosen.cfg}`;
   const spots = { x: [0, 0], negative: [found.along, found.across], positive: [found.along + found.gap, found.across], result: [found.along + chosen.cfg * found.gap, found.across] };
   const left = Math.min(0, found.along), right = Math.max(0, found.along + far * found.gap);
-  const wide = (WIDTH - 2 * PAD) / Math.max(right - left, 1e-9), high = (HEIGHT - 2 * PAD) / Math.max(found.across, 1e-9);
+  const wide = (WIDTH - 2 * PAD) / Math.max(right - left, 1e-9), high = (HEIGHT - PAD - ABOVE) / Math.max(found.across, 1e-9);
   const px = ([a, b]) => [PAD + (a - left) * wide, HEIGHT - PAD - b * high];
   const arrow = (from, to, name) => {
     const [[ax, ay], [bx, by]] = [px(from), px(to)], turn = Math.atan2(by - ay, bx - ax), size = 9;
@@ -128,7 +128,7 @@ function drawArrows() {
   plot.drawing.replaceChildren(
     svg("line", { x1: nx, y1: ny, x2: ex, y2: ny, class: "sw-plot-grid" }),
     ...arrow(spots.x, spots.negative, "negative"), ...arrow(spots.x, spots.positive, "positive"), ...arrow(spots.x, spots.result, "result"),
-    label("negative", px(spots.negative), -10), label("positive", px(spots.positive), chosen.cfg === 1 ? -24 : -10), ...(chosen.cfg > 1 ? [label("result", px(spots.result), -24)] : []), label("x", px(spots.x), 18));
+    label("negative", px(spots.negative), -8), label("positive", px(spots.positive), -24), ...(chosen.cfg > 1 ? [label("result", px(spots.result), -40)] : []), label("x", px(spots.x), 18));
   const stretch = wide / high;
   const drawn = stretch > 1.05 ? t("inside.arrows.stretched", { times: stretch.toPrecision(2) }) : stretch < 0.95 ? t("inside.arrows.squeezed", { times: (1 / stretch).toPrecision(2) }) : "";
   plot.words.textContent = `${chosen.said} ${drawn}`;
