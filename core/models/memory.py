@@ -59,11 +59,13 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """What the device has left; None where it cannot be asked."""
+    """What the device has left for this process, a cap of torch's own included; None where it cannot be asked."""
     if device.type != "cuda":
         return None
-    free: int = torch.cuda.mem_get_info(device)[0]
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free, total = torch.cuda.mem_get_info(device)
+    used = torch.cuda.memory_allocated(device)
+    allowed = int(torch.cuda.get_per_process_memory_fraction(device) * total)
+    return max(0, min(free + torch.cuda.memory_reserved(device), allowed) - used)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

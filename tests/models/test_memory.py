@@ -196,6 +196,15 @@ def test_out_of_memory_is_told_from_bugs() -> None:
     assert not is_out_of_memory(bug.value)
 
 
+@pytest.mark.parametrize(("fraction", "left"), [(1.0, 17), (0.5, 9), (0.1, 0)])
+def test_free_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch, fraction: float, left: int) -> None:
+    """24 GB, 15 free; this process has reserved 5 and uses 3. Held to a share of the card, it has no more than that."""
+    told = {"memory_reserved": 5 * GB, "memory_allocated": 3 * GB, "mem_get_info": (15 * GB, 24 * GB)}
+    for name, answer in (told | {"get_per_process_memory_fraction": fraction}).items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, answer=answer: answer)
+    assert free_bytes(GPU) == left * GB
+
+
 def test_devices() -> None:
     assert pick_device("cpu") == torch.device("cpu") and pick_device("auto").type in {"cpu", "cuda", "mps"}
     assert free_bytes(torch.device("cpu")) is None
