@@ -197,10 +197,13 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(new_page: NewPage, ready: Rea
     write(page, "seed", "5")
     page.locator("#generate").click()
     expect(page.get_by_role("alert")).to_contain_text("1 以上")
-    page.locator(".sw-header select").select_option("en")
-    ready(page)
-    expect(page.locator("#generate")).to_contain_text("Generate")
-    assert value(page, "prompt") == "ウサギ"
+    for language, generate, gallery in [("ru", "Создать", "Галерея"), ("zh", "生成", "图库"), ("en", "Generate", "Gallery")]:
+        page.locator(".sw-header select").select_option(language)
+        page.wait_for_url(f"**lang={language}*")
+        ready(page)
+        expect(page.locator("#generate")).to_contain_text(generate)
+        expect(page.locator("#tabs").get_by_role("tab", name=gallery).first).to_be_attached()  # Gradio's own hand
+        assert value(page, "prompt") == "ウサギ"
 
 
 def test_presets_open_by_one_click(new_page: NewPage) -> None:

@@ -53,7 +53,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.cell.empty": "ノイズなし",
         # 選んだモデルとは別のモデルで見せる理由
         "explain.why.clip_skip": "{model} は決まった層でプロンプトを読み取るので、clip skip は効きません。{shown} でお見せします。",
-        "explain.why.shift": "{model} には専用のノイズ表があるので、シフトは効きません。{shown} でお見せします。",
+        "explain.why.shift": "{model} には専用のノイズ表があるので、shift は効きません。{shown} でお見せします。",
         "explain.why.guidance": "{model} はガイダンスを学んでいないので、この数は効きません。代わりになるものをお見せします。",
         "explain.why.embedding": "{model} には埋め込みを入れる場所がなく、名前は言葉として読まれます。{shown} でお見せします。",
         "explain.why.demo": "必要なファイルは {shown} 用なので、それでお見せします。",

@@ -13,7 +13,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.cards": "Настройки",
         "explain.low": "Мало",
         "explain.high": "Много",
-        "explain.none": "Не действует",
+        "explain.none": "Впустую",
         "explain.usual": "Обычно",
         "explain.help.ask": "Что такое {name}",
         "explain.help.move": "Посмотреть в движении",

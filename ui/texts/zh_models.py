@@ -14,7 +14,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "prediction.reason": "这是 flow 模型，没有可选项。",
         # 已有的模型
         "models.memory": "现在内存中的模型，{level}：{why}",
-        "models.level": "显存级别",
+        "models.level": "内存级别",
         "models.level.auto": "自动：第一个放得下的",
         "models.level.resident": "全部放在设备上",
         "models.level.swap": "各部件轮流",
