@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache, cached_property
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -16,17 +17,52 @@ from pathlib import Path
 from PIL import Image
 
 from core.errors import ImageError, MetadataError
+from core.families import profile_of
+from core.families.base import Profile
 from core.images import png
 from core.images.files import opened, write
 from core.images.gallery import THUMB_SIDE, Item
 from core.loras import names_of
 from core.models.hashes import stamp
 from core.pipeline import Pipeline
+from core.plan import resolve
 from core.recipe import Recipe
 from core.together import models_of
 
 MOST = 2000  # pictures; of the demo models 20 KB each
 KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Seen:
+    """What is found out of models and files while some keys are made: the folder is not looked through for each of them."""
+
+    def __init__(self, pipe: Pipeline) -> None:
+        def content(path: Path) -> str:
+            return pipe.hashes.known(path) or stamp(path)
+
+        def profile(name: str) -> Profile:
+            return profile_of(self._models(name))
+
+        def lora(name: str) -> Path:
+            return pipe.loras.get(name).path
+
+        self._pipe = pipe
+        self._models, self._vae, self._lora = cache(pipe.library.model), cache(pipe.library.vae), cache(lora)
+        self.profile, self.content = cache(profile), cache(content)
+
+    @cached_property
+    def _embeddings(self) -> list[tuple[str, Path]]:
+        return sorted(self._pipe.library.embeddings().items())
+
+    def files(self, recipe: Recipe) -> Iterator[Path]:
+        """What the recipe names: models, VAE, LoRAs, embeddings."""
+        yield from (self._models(name).path for name in models_of(recipe))
+        if recipe.vae is not None:
+            yield self._vae(recipe.vae).path
+        yield from (self._lora(name) for name in names_of(recipe))
+        parts = (recipe, *recipe.segments)
+        written = " ".join(text for part in parts for text in (part.prompt, part.negative) if text)
+        yield from (path for name, path in self._embeddings if name in written)
 
 
 class Strips:
@@ -36,31 +72,21 @@ class Strips:
         self.folder, self._pipe, self._most = folder.resolve(), pipe, most
         self._versions = [version(name) for name in ("torch", "diffusers", "transformers")]
 
-    def keys(self, recipes: Iterable[Recipe]) -> list[str]:
-        """Names the pictures that these recipes give here. Loads no model. Raises UserError for a recipe that cannot be run."""
-        contents: dict[Path, str] = {}
-        return [self._key(recipe, contents) for recipe in recipes]
+    def keys(self, recipes: Iterable[Recipe], seen: "Seen | None" = None) -> list[str]:
+        """Names the pictures that these recipes give here. Loads no model. Raises UserError for one that names what is not here.
 
-    def _key(self, recipe: Recipe, contents: dict[Path, str]) -> str:
-        resolved = self._pipe.resolve(recipe)
-        for path in self._files(resolved):
-            if path not in contents:
-                contents[path] = self._pipe.hashes.known(path) or stamp(path)
-        used = [contents[path] for path in self._files(resolved)]
+        seen: for several calls that belong together, what the ones before found out.
+        """
+        known = Seen(self._pipe) if seen is None else seen
+        return [self._key(recipe, known) for recipe in recipes]
+
+    def _key(self, recipe: Recipe, seen: "Seen") -> str:
+        own = seen.profile(recipe.model)
+        resolved = resolve(recipe, own.family, own.defaults, own.prediction)
+        used = [seen.content(path) for path in seen.files(resolved)]
         where = [*self._versions, str(self._pipe.device), self._pipe.memory]
         told = json.dumps([resolved.model_dump(mode="json", exclude_none=True), used, where], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
-
-    def _files(self, recipe: Recipe) -> Iterator[Path]:
-        """What the recipe names: models, VAE, LoRAs, embeddings."""
-        library = self._pipe.library
-        yield from (library.model(name).path for name in models_of(recipe))
-        if recipe.vae is not None:
-            yield library.vae(recipe.vae).path
-        yield from (self._pipe.loras.get(name).path for name in names_of(recipe))
-        parts = (recipe, *recipe.segments)
-        written = " ".join(text for part in parts for text in (part.prompt, part.negative) if text)
-        yield from (path for name, path in sorted(library.embeddings().items()) if name in written)
 
     def find(self, id: str) -> Item | None:
         """The picture of that key, or None."""

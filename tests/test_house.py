@@ -59,7 +59,9 @@ ARROWS = {
         "core.sweep", "core.tree", "core.inside",
     },
     "core.sweep": {"core.errors", "core.recipe"},
-    "core.strips": {"core.images", "core.loras", "core.models", "core.pipeline", "core.recipe", "core.together"},
+    "core.strips": {
+        "core.images", "core.families", "core.loras", "core.models", "core.pipeline", "core.plan", "core.recipe", "core.together",
+    },
     "core.inside": {
         "core.errors", "core.recipe", "core.prompt", "core.sampling", "core.models", "core.families", "core.plan", "core.denoise",
         "core.images", "core.events", "core.pipeline", "core.ready",

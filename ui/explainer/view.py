@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.errors import UserError
 from core.images.gallery import Item
 from core.jobs import JobView
+from core.strips import Seen
 from ui import form, views
 from ui.context import Context
 from ui.explainer.cards import CARDS
@@ -32,7 +33,8 @@ class Shown:
     def all(self, chosen: Chosen, words: Texts) -> views.Value:
         """Every card's strip, and the models and axes that can be chosen."""
         models = [name for name, _ in form.model_choices(self.context)]
-        cards = {card: self._told(chosen, STRIPS[card], words) | {"tab": tab_of(card)} for card in CARDS}
+        seen = Seen(self.context.pipe)
+        cards = {card: self._told(chosen, STRIPS[card], words, seen) | {"tab": tab_of(card)} for card in CARDS}
         return {"model": chosen.name, "models": models, "cards": cards, "pairs": pairs()}
 
     def crossed(self, chosen: Chosen, x: str, y: str, words: Texts) -> views.Value:
@@ -41,21 +43,23 @@ class Shown:
         axes = {name: [written(value) for value in AXES[name].values] for name in (x, y)}
         return told | {"x": x, "y": y, "columns": axes[x], "rows": axes[y], "tab": tab_of(y if y in TABS else x)}
 
-    def _told(self, chosen: Chosen, make: Callable[[Chosen], Strip], words: Texts) -> views.Value:
+    def _told(
+        self, chosen: Chosen, make: Callable[[Chosen], Strip], words: Texts, seen: Seen | None = None
+    ) -> views.Value:
         """A card's strip: why it is of another model, and what is to be known of it."""
         try:
             strip = make(chosen)
         except UserError as error:
             return {**NOTHING, "problem": words.error(error), "model": chosen.name, "why": "", "note": ""}
-        return self.strip(strip, words) | {
+        return self.strip(strip, words, seen) | {
             "why": words(f"explain.why.{strip.why}", model=chosen.name, shown=strip.model) if strip.why else "",
             "note": words(f"explain.note.{strip.note}", **strip.values) if strip.note else "",
         }  # fmt: skip
 
-    def strip(self, strip: Strip, words: Texts) -> views.Value:
+    def strip(self, strip: Strip, words: Texts, seen: Seen | None = None) -> views.Value:
         """A strip with whatever is there of it; what is wrong with it is said in its place."""
         try:
-            keys = self.context.strips.keys(cell.recipe for cell in strip.cells)
+            keys = self.context.strips.keys((cell.recipe for cell in strip.cells), seen)
             source = self._source(strip)
         except UserError as error:
             return {**NOTHING, "problem": words.error(error), "model": strip.model}
