@@ -18,6 +18,7 @@ def opened(new_page: NewPage, **options: Any) -> Page:
     page = new_page(**options)
     open_tab(page, "Explainer")
     expect(page.locator("#card-steps .sw-strip-cell").first).to_be_visible()
+    expect(page.locator("#card-grid .sw-strip-cell")).to_have_count(25)  # told apart from the cards, a moment later
     return page
 
 
