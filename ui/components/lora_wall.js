@@ -25,11 +25,12 @@ search.addEventListener("input", () => {
 });
 
 function tile(item) {
-  const face = item.thumb ? h("img", { src: item.thumb, alt: "", loading: "lazy" }) : h("span", { class: "sw-lora-letter", "aria-hidden": "true" }, item.name.split("/").at(-1).slice(0, 1).toUpperCase());
+  const folders = item.name.split("/"), file = folders.pop(); // the file's own name first: folders' may be long
+  const face = item.thumb ? h("img", { src: item.thumb, alt: "", loading: "lazy" }) : h("span", { class: "sw-lora-letter", "aria-hidden": "true" }, file.slice(0, 1).toUpperCase());
   const used = props.used.includes(item.name);
   return h("button", { type: "button", class: `sw-tile sw-lora-tile${item.reason ? " is-off" : ""}${used ? " is-used" : ""}`, title: item.reason || item.name, "data-name": item.name,
     "aria-pressed": String(item.name === props.chosen?.name), onclick: () => { editing = false; trigger("pick", { name: item.name, ...place() }); } },
-    face, h("span", { class: "sw-lora-name" }, item.name), item.reason ? h("span", { class: "sw-lora-reason" }, item.reason) : null);
+    face, h("span", { class: "sw-lora-name" }, h("span", { class: "sw-lora-file" }, file), folders.length ? h("span", { class: "sw-lora-folder" }, `${folders.join("/")}/`) : null), item.reason ? h("span", { class: "sw-lora-reason" }, item.reason) : null);
 }
 function drawGrid(view) {
   grid.replaceChildren(...view.items.map(tile));
