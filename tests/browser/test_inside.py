@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from core.inside.curves import calls
@@ -19,13 +20,14 @@ def test_what_is_shown_inside_is_said_in_words(new_page: NewPage) -> None:
     the_sampler_s_calls_are_counted(page)
     hostile_prompts_are_text(page)
     a_look_is_made_by_the_queue(page)
+    nothing_keeps_anybody_out(page)
 
 
 def the_sampler_s_calls_are_counted(page: Page) -> None:
     panel = page.locator("#inside-sigmas")
     panel.scroll_into_view_if_needed()
     expect(panel.locator(".sw-curve.is-chosen")).to_have_count(1, timeout=LONG)
-    panel.get_by_label("Steps").fill(str(STEPS))
+    panel.get_by_label("Steps", exact=True).fill(str(STEPS))
     panel.locator(".sw-inside-bars button").filter(has_text="dpmpp_sde").first.click()
     counted = next(one for one in calls(STEPS, "normal", EpsDiscrete()) if one.sampler == "dpmpp_sde")
     words = panel.locator(".sw-plot-words")
@@ -43,7 +45,7 @@ def hostile_prompts_are_text(page: Page) -> None:
     panel.scroll_into_view_if_needed()
     expect(panel.locator(".sw-chip").nth(4)).to_be_attached(timeout=LONG)
     panel.get_by_label("Prompt", exact=True).fill("a (red:1.5) <img src=x onerror=alert(1)> [cat:dog:3]")
-    expect(panel.locator(".sw-chip.is-weighted")).to_have_text("red1.5", timeout=LONG)
+    expect(panel.locator(".sw-chip.is-weighted").first).to_have_text("red1.5", timeout=LONG)
     assert panel.locator("p.sw-chips img").count() == 0
     panel.get_by_role("button", name="Steps 3–").click()
     expect(panel.locator(".sw-chips")).to_contain_text("dog")
@@ -54,8 +56,14 @@ def a_look_is_made_by_the_queue(page: Page) -> None:
     panel = page.locator("#inside-run")
     panel.scroll_into_view_if_needed()
     let_it_unfold(page)
-    expect(panel.get_by_label("Model")).to_have_value("demo", timeout=LONG)
+    expect(panel.get_by_label("Model", exact=True)).to_have_value("demo", timeout=LONG)
     panel.get_by_role("button", name="Clip skip by layers").click()
     expect(panel.locator(".sw-inside-heat rect").first).to_be_attached(timeout=LONG)
     expect(panel.locator(".sw-plot-words").last).to_contain_text("Clip skip 2: likeness")
     expect(panel.locator(".sw-error")).to_be_hidden()
+
+
+def nothing_keeps_anybody_out(page: Page) -> None:
+    """With everything drawn."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert not [(one["id"], node["html"][:160]) for one in found for node in one["nodes"]]

@@ -19,7 +19,7 @@ root.replaceChildren(head("tokens"), h("div", { class: "sw-inside-form is-wide" 
 function chip([text, weight, kind, joined, trigger]) {
   const names = ["sw-chip", `is-${kind}`, joined ? "is-joined" : "", trigger ? "is-trigger" : "", weight !== 1 ? "is-weighted" : ""];
   const says = [kind === "embedding" ? t("inside.tokens.embedding") : "", trigger ? t("inside.tokens.trigger") : "", weight !== 1 ? t("inside.tokens.weight.of", { weight }) : ""].filter(Boolean).join(", ");
-  const node = h("span", { class: names.join(" ").trim(), title: says || null }, text, weight !== 1 ? h("small", {}, String(weight)) : null, says && weight === 1 ? h("span", { class: "sw-spoken" }, ` (${says})`) : null);
+  const node = h("span", { class: names.filter(Boolean).join(" "), title: says || null }, text, weight !== 1 ? h("small", {}, String(weight)) : null, says && weight === 1 ? h("span", { class: "sw-spoken" }, ` (${says})`) : null);
   if (weight !== 1) node.style.setProperty("--weight", String(Math.min(1, Math.abs(weight - 1))));
   return node;
 }
