@@ -29,7 +29,7 @@ def test_a_picture_of_a1111_fills_the_form_and_says_what_is_lost(new_page: NewPa
 
 def test_a_workflow_of_comfyui_in_the_split_tab_in_japanese(new_page: NewPage, tmp_path: Path) -> None:
     page = new_page(locale="ja-JP")
-    open_tab(page, "Split")
+    open_tab(page, "分割")
     graph = two({"sampler_name": "euler_ancestral"}, {"sampler_name": "euler_ancestral"})
     file = tmp_path / "a.json"
     file.write_text(json.dumps(graph))

@@ -197,7 +197,8 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(new_page: NewPage, ready: Rea
     write(page, "seed", "5")
     page.locator("#generate").click()
     expect(page.get_by_role("alert")).to_contain_text("1 以上")
-    for language, generate, gallery in [("ru", "Создать", "Галерея"), ("zh", "生成", "图库"), ("en", "Generate", "Gallery")]:
+    said = {"ru": ("Создать", "Галерея"), "zh": ("生成", "图库"), "en": ("Generate", "Gallery")}
+    for language, (generate, gallery) in said.items():
         page.locator(".sw-header select").select_option(language)
         page.wait_for_url(f"**lang={language}*")
         ready(page)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 WORDS: Mapping[str, str] = MappingProxyType(
     {
         # Split タブ
-        "tab.split": "Split",
+        "tab.split": "分割",
         "drawer.split-presets": "実験",
         "drawer.split-noise": "ノイズと再スタート",
         "drawer.split-reading": "LoRA・モデル・ネガティブ",

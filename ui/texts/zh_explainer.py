@@ -11,7 +11,7 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "explain.cards": "设置",
         "explain.low": "低",
         "explain.high": "高",
-        "explain.none": "不起作用时",
+        "explain.none": "不起作用",
         "explain.usual": "常用值",
         "explain.help.ask": "关于 {name}",
         "explain.help.move": "看它变化",
