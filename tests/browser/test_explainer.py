@@ -97,7 +97,7 @@ def _says_why_a_setting_does_nothing(page: Page) -> None:
     expect(page.locator("#card-shift .sw-strip-why")).to_be_hidden()
 
 
-def test_a_card_in_sight_makes_its_strip_on_a_phone_and_can_be_stopped(new_page: NewPage) -> None:
+def test_on_a_phone_a_card_in_sight_has_its_strip_and_fingers_find_its_controls(new_page: NewPage) -> None:
     page = opened(new_page, viewport={"width": 390, "height": 844}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("#card-steps .sw-strip").scroll_into_view_if_needed()
