@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.hands import open_tab
 
@@ -16,6 +16,9 @@ def test_nothing_keeps_anybody_out(new_page: NewPage, scheme: str) -> None:
     page = new_page(color_scheme=scheme)
     for tab in page.get_by_role("tab").all_inner_texts():
         open_tab(page, tab)
+        if tab == "Explainer":  # a moment later the server has told what the cards show
+            expect(page.locator("#card-steps .sw-strip-cell").first).to_be_visible()
+            expect(page.locator("#card-grid .sw-strip-cell").last).to_be_attached()
         found = Axe().run(page, options={"resultTypes": ["violations"]})
         said = [
             (violation["id"], node["html"][:160])

@@ -15,13 +15,14 @@ let model = "", asking = "", wanted = []; // the card that is asked for, and tho
 function strip(id, title) {
   const range = h("input", { type: "range", min: "0", max: "0", step: "1", "aria-label": title, oninput: () => look(Number(range.value)) });
   const cells = h("div", { class: "sw-strip-cells", role: "group", "aria-label": t("explain.values", { title }) });
+  const top = h("div", { class: "sw-strip-top", "aria-hidden": "true" }), left = h("div", { class: "sw-strip-left", "aria-hidden": "true" });
   const image = h("img", { alt: "", draggable: "false" }), over = h("img", { class: "sw-strip-over", alt: "", draggable: "false" });
   const edge = h("span", { class: "sw-strip-edge", "aria-hidden": "true" });
   const frame = h("div", { class: "sw-strip-frame" }, image, over, edge);
-  const divider = h("input", { type: "range", min: "0", max: "100", value: "50", oninput: () => divide() });
+  const divider = h("input", { type: "range", min: "0", max: "100", value: "50", class: "is-off", disabled: true, oninput: () => divide() });
   const name = h("b", {}), took = h("span", { class: "sw-hint" });
   const compare = h("button", { type: "button", class: "sw-quiet", "data-act": "compare", "aria-pressed": "false", onclick: () => { comparing = !comparing; draw(); } }, t("explain.compare"));
-  const use = h("button", { type: "button", class: "sw-quiet", "data-act": "use", onclick: () => send(USES[mine.told.tab], { at: String(at) }) });
+  const use = h("button", { type: "button", class: "sw-quiet", "data-act": "use", disabled: true, onclick: () => send(USES[mine.told.tab], { at: String(at) }) }, t("explain.use.text2image"));
   const why = h("p", { class: "sw-hint sw-strip-why" }), note = h("p", { class: "sw-hint" });
   const source = h("figure", { class: "sw-strip-source" }, h("img", { alt: t("explain.source") }), h("figcaption", { class: "sw-hint" }, t("explain.source")));
   const state = h("span", { class: "sw-hint", role: "status" });
@@ -30,7 +31,7 @@ function strip(id, title) {
   const bar = h("div", { class: "sw-strip-bar", "aria-hidden": "true" }, h("div", {}));
   const line = h("div", { class: "sw-strip-state" }, state, make, stop);
   const node = h("div", { class: "sw-strip" }, why,
-    h("div", { class: "sw-strip-row" }, range, cells), bar,
+    h("div", { class: "sw-strip-row" }, range, top, left, cells), bar,
     h("div", { class: "sw-strip-look" }, h("figure", {}, frame, divider), h("div", { class: "sw-strip-facts" }, name, took, source, note, h("div", { class: "sw-actions" }, compare, use), line)));
   let at = 0, comparing = false, columns = 0;
 
@@ -58,6 +59,7 @@ function strip(id, title) {
       columns = across;
       comparing = false;
       cells.replaceChildren(...told.cells.map((_, k) => cell(k)));
+      for (const [axis, values] of [[top, told.columns], [left, told.rows]]) axis.replaceChildren(...(values ?? []).map((value) => h("span", {}, value)));
       const count = across || Math.max(told.cells.length, 1);
       node.style.setProperty("--columns", String(count));
       node.style.setProperty("--places", String(across ? count : Math.max(count, FEWEST))); // few pictures do not grow large
