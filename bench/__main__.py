@@ -10,6 +10,7 @@ from bench.against_diffusers import compare
 from bench.editing import edit, keep
 from bench.loading import load
 from bench.starting import ROOT, start
+from bench.strips import strips
 from bench.sweeping import sweep
 from bench.switching import switch
 from bench.variety import pin, vary
@@ -43,6 +44,7 @@ def main() -> None:
         show("a LoRA switched in a UNet of SD1.5's size, 16 x 16 cells", switch(3, 16))
         show("other prompts on a pinned start, demo-turbo", pin(arguments.models, "demo-turbo", arguments.rounds, here))
         show("how far seeds lie apart and whether they follow the prompt, demo-turbo", vary(arguments.models, "demo-turbo", here))
+        show("the explainer's strips, through the queue, for a first and a second visitor", strips(arguments.models, here))
         show("memory while a file of full width and few layers is loaded", load(here))
         show("seconds to start", start(arguments.models, here, 3))
 

@@ -19,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from core import Pipeline, Result
 from core.errors import ModelError, RecipeError, UnknownName
 from core.events import Planned, StepDone
-from core.models.memory import Residency
 from core.pipeline import Wish
 from core.recipe import parse
 
@@ -153,11 +152,8 @@ def test_a_lora_is_the_model_merged_by_hand(bare: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("level", ["resident", "swap"])
-def test_it_leaves_not_one_bit_behind(
-    folder: Path, tmp_path: Path, level: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.families.model.choose", lambda *_: Residency(level, ()))
-    pipe = Pipeline(models=folder, device="cpu", trajectory_bytes=0, data=tmp_path)
+def test_it_leaves_not_one_bit_behind(folder: Path, tmp_path: Path, level: str) -> None:
+    pipe = Pipeline(models=folder, device="cpu", trajectory_bytes=0, data=tmp_path, memory=level)
     first, patched, third = made(pipe), made(pipe, loras=[lora()]), made(pipe)
     assert pipe.residency is not None and pipe.residency.level == level
     assert torch.equal(first.latents, third.latents) and first.images[0].tobytes() == third.images[0].tobytes()
