@@ -413,7 +413,8 @@ def test_a_run_killed_in_the_middle_goes_on_to_the_same_picture(
         str(tmp_path / "data"),
         recipe.model_dump_json(exclude_none=True),
     ]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # they are part of a step's key
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | threads)
     assert child.stdout is not None
     for line in child.stdout:
         if int(line) == 20:

@@ -28,13 +28,6 @@ SCRIPT_ERROR = re.compile("Error (executing|in watch|evaluating)")  # how Gradio
 NewPage = Callable[..., Page]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers all of these are one's: two browsers beside each other wait for each other."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="session")
 def address(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(models, tmp_path_factory.mktemp("studio")) as address:
