@@ -120,14 +120,10 @@ class Opening:
         return [*self._input(image), gr.skip()]
 
     def other_model(self, before: str, *values: Any) -> Updates:
-        """Another model was chosen; the prompt is left to whoever is typing it. Outputs: the form, the model's name for the next time."""
+        """Another model was chosen. Outputs: the form, and the model's name for the next time."""
         now = dict(zip(self._form.names, values, strict=True))
         models = [form.model_of(self._context, name) for name in (before, now["model"])]
-        filled = self._filled(form.other_model(now, *models))
-        for name, update in zip(self._form.names, filled, strict=False):
-            if name == "prompt":
-                update.pop("value")
-        return [*filled, now["model"]]
+        return [*self._filled(form.other_model(now, *models)), now["model"]]
 
     def settle(self, *values: Any) -> Updates:
         """Which controls have no effect now. Outputs: the form, and the drawer of the negative."""
