@@ -24,7 +24,7 @@ from ui.tabs import variety as variety_tab
 from ui.tabs.models import Models
 from ui.tabs.text2image import Text2Image
 from ui.texts import label
-from ui.wires import LOCAL, NOW, WATCHING
+from ui.wires import LATEST, LOCAL, NOW, WATCHING
 
 KEEP_COPIES = (3600, 86400)  # seconds: how often copies of pictures are swept, and how old they get
 # A moment later, when the restored values have reached the controls.
@@ -158,7 +158,7 @@ def _wire_sweep(
     shown: list[Any],
 ) -> None:  # fmt: skip
     asked, job = bench.sweep_form, gr.State("")
-    asked.input(sweeping.look, [asked, *bench.form.inputs], asked, trigger_mode="always_last", **NOW)
+    asked.input(sweeping.look, [asked, *bench.form.inputs], asked, **LATEST)
     filed = asked.sweep(sweeping.submit, [kept, asked, *bench.form.inputs], [bench.bar, job], **NOW)
     wires.watched(filed, bench.bar, job, making, kept, shown)
     bench.sweep.compare(sweeping.compare, kept, bench.sweep, **NOW)
@@ -200,12 +200,12 @@ def _wire_opening(studio: Text2Image, opening: Opening, kept: gr.BrowserState, f
     for event in (drawn, chosen):
         wires.kept_by(event, studio.form, kept)
     changed = controls["model"].input(
-        opening.other_model, [model, *studio.form.inputs], [*studio.form.inputs, model], **NOW
+        opening.other_model, [model, *studio.form.inputs], [*studio.form.inputs, model], **LATEST
     )
     settled = [*studio.form.inputs, studio.form.drawers["negative"]]
     wires.kept_by(changed.then(opening.settle, studio.form.inputs, settled, **NOW), studio.form, kept)
     settling = [controls[name].input for name in ("cfg", "sampler", "size", "init", "carried")]
-    gr.on(settling, opening.settle, studio.form.inputs, settled, trigger_mode="always_last", **NOW)
+    gr.on(settling, opening.settle, studio.form.inputs, settled, **LATEST)
 
 
 def _wire_explainer(

@@ -22,7 +22,7 @@ from ui.opening import Opening, Presets
 from ui.served import Served
 from ui.tabs.lora import LORA, LoraTab
 from ui.texts import Texts
-from ui.wires import LOCAL, NOW
+from ui.wires import LATEST, LOCAL, NOW
 
 Updates = list[Any]
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -246,9 +246,9 @@ def wire(desk: LoraTab, shelf: Shelving, tab: gr.Tab, kept: gr.BrowserState) -> 
     loras.ask(shelf.facts, [model, loras], loras, **NOW)
     loras.input(shelf.marked, loras, wall, **NOW)
     settling = [controls[name].input for name in ("cfg", "sampler", "carried")]
-    gr.on(settling, shelf.settled, desk.form.inputs, desk.form.inputs, trigger_mode="always_last", **NOW)
+    gr.on(settling, shelf.settled, desk.form.inputs, desk.form.inputs, **LATEST)
     chosen = gr.State(str(shelf.first()["model"]))
-    changed = model.input(shelf.other_model, [chosen, *desk.form.inputs], [*desk.form.inputs, chosen], **NOW)
+    changed = model.input(shelf.other_model, [chosen, *desk.form.inputs], [*desk.form.inputs, chosen], **LATEST)
     opened = [
         wires.opens(desk.form, desk.bar, kept, desk.stage.reuse, shelf.item, kept),
         wires.opens(desk.form, desk.bar, kept, desk.stage.opened, shelf.upload, None),

@@ -23,6 +23,7 @@ from ui.served import uploaded
 Presets = Mapping[str, Recipe]
 Updates = list[Any]
 NOTHING: Mapping[str, str] = MappingProxyType({})
+HELD = ("model", "prompt")  # always in sight: a person may be at them again before the server has answered
 
 
 def read_presets(folder: Path) -> Presets:
@@ -120,10 +121,14 @@ class Opening:
         return [*self._input(image), gr.skip()]
 
     def other_model(self, before: str, *values: Any) -> Updates:
-        """Another model was chosen. Outputs: the form, and the model's name for the next time."""
+        """Another model was chosen. Outputs: the form without what is HELD, and the model's name for the next time."""
         now = dict(zip(self._form.names, values, strict=True))
         models = [form.model_of(self._context, name) for name in (before, now["model"])]
-        return [*self._filled(form.other_model(now, *models)), now["model"]]
+        filled = self._filled(form.other_model(now, *models))
+        for name, update in zip(self._form.names, filled, strict=True):
+            if name in HELD:
+                del update["value"]
+        return [*filled, now["model"]]
 
     def settle(self, *values: Any) -> Updates:
         """Which controls have no effect now. Outputs: the form, and the drawer of the negative."""

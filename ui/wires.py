@@ -11,6 +11,7 @@ from ui.form import Form
 from ui.making import Making
 
 NOW: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last", **NOW}  # what comes while the server answers is not lost
 WATCHING: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 LOCAL: dict[str, Any] = NOW  # runs in the browser alone
 

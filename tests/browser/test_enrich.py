@@ -86,8 +86,7 @@ def test_stopped_on_a_phone_and_worded_anew(new_page: NewPage) -> None:
 def test_closed_with_the_reason_where_nobody_can_write(new_page: NewPage) -> None:
     page = new_page()
     for model, reason in (("demo", "only read"), ("demo-turbo", "never taught to write")):
-        if page.locator("#model select").input_value() != model:
-            page.locator("#model select").select_option(model)
+        page.locator("#model select").select_option(model)
         expect(page.locator("#enrich-why")).to_contain_text(reason, timeout=LONG)
         expect(page.locator("#enrich-ask")).to_be_disabled()
     open_tab(page, "Variety")

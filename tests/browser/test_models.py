@@ -145,8 +145,9 @@ def test_flux_makes_a_picture(new_page: NewPage) -> None:
     """Its guidance is told, its shift grows with the picture, and at cfg 1 the negative is closed."""
     page = new_page()
     page.locator("#model select").select_option(FLUX)
+    page.locator("#prompt textarea").fill("a red apple")  # while the server still looks at the model
     expect(page.locator("#steps input[type=number]")).to_have_value("20")
-    page.locator("#prompt textarea").fill("a red apple")
+    expect(page.locator("#prompt textarea")).to_have_value("a red apple")
     expect(page.locator("#drawer-negative > button")).to_contain_text("off at CFG 1")
     open_drawer(page, "sampling")
     expect(page.locator("#guidance input")).to_have_attribute("placeholder", "3.5")

@@ -7,7 +7,7 @@ import gradio as gr
 from ui.components.inside_panels import RunInside, Sigmas, Tokens, VaeInside
 from ui.context import Context
 from ui.explainer.looking import Looking
-from ui.wires import NOW, WATCHING
+from ui.wires import LATEST, NOW, WATCHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ def build(context: Context) -> Inside:
 def wire(inside: Inside, context: Context, kept: gr.BrowserState) -> None:
     """Numbers come at once; what needs the model goes through the queue and can be stopped."""
     looking = Looking(context)
-    inside.sigmas.ask(looking.sigmas, kept, inside.sigmas, trigger_mode="always_last", **NOW)
-    inside.tokens.ask(looking.tokens, kept, inside.tokens, trigger_mode="always_last", **NOW)
+    inside.sigmas.ask(looking.sigmas, kept, inside.sigmas, **LATEST)
+    inside.tokens.ask(looking.tokens, kept, inside.tokens, **LATEST)
     inside.vae.chosen(looking.chosen, None, inside.vae, **NOW)
     inside.vae.latest(looking.latest, kept, inside.vae, **NOW)
     for panel in (inside.run, inside.vae):

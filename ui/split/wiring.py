@@ -13,7 +13,7 @@ from ui import wires
 from ui.split.fields import INSPECTED
 from ui.split.handlers import Splitting
 from ui.tabs.split import Split
-from ui.wires import LOCAL, NOW
+from ui.wires import LATEST, LOCAL, NOW
 
 RUN = (
     "prompt", "negative", "size", "steps", "cfg", "guidance", "shift", "seed", "sampler", "scheduler", "noise", "loras",
@@ -29,19 +29,18 @@ def wire(bench: Split, splitting: Splitting, kept: gr.BrowserState, first_model:
         control = bench.inspector[name]
         control.input(None, [timeline, control], timeline, js=patch, **LOCAL)
     seen = [*form.inputs, *bench.inspector.values()]
-    latest: dict[str, Any] = {"trigger_mode": "always_last", **NOW}
-    gr.on([form.controls[name].input for name in RUN], splitting.look, form.inputs, seen, **latest)
+    gr.on([form.controls[name].input for name in RUN], splitting.look, form.inputs, seen, **LATEST)
     for told, handler in (
         (timeline.edited, splitting.look),
         (timeline.input, splitting.show),
         (timeline.picked, splitting.show),
     ):
-        told(handler, form.inputs, seen, **latest)
+        told(handler, form.inputs, seen, **LATEST)
     for told in (timeline.edited, timeline.picked):
-        told(None, [kept, *form.inputs], kept, js=wires.keep(form), **latest)
-    changed = form.controls["model"].input(splitting.other_model, [model, *form.inputs], [*form.inputs, model], **NOW)
+        told(None, [kept, *form.inputs], kept, js=wires.keep(form), **LATEST)
+    changed = form.controls["model"].input(splitting.other_model, [model, *form.inputs], [*form.inputs, model], **LATEST)
     wires.kept_by(changed.then(splitting.look, form.inputs, seen, **NOW), form, kept)
-    bench.steps.asked(splitting.table, form.inputs, bench.steps, trigger_mode="always_last", **NOW)
+    bench.steps.asked(splitting.table, form.inputs, bench.steps, **LATEST)
     for event, handler, inputs in (
         (bench.steps.applied, splitting.from_table, [bench.steps, *form.inputs]),
         (bench.presets.opened, splitting.preset, None),

@@ -8,7 +8,7 @@ from ui import wires
 from ui.making import Making
 from ui.tabs.variety import Variety
 from ui.variety.handlers import Varying
-from ui.wires import NOW
+from ui.wires import LATEST, NOW
 
 SETTLING = ("cfg", "sampler", "conditioning", "blind", "pin", "batch", "carried")
 
@@ -33,10 +33,10 @@ def wire(desk: Variety, varying: Varying, making: Making, kept: gr.BrowserState,
     settled_by(wires.opens(form, bar, kept, desk.presets.opened, varying.preset, None), desk, varying)
     gr.on(
         [form.controls[name].input for name in SETTLING], varying.settle, form.inputs, [*form.inputs, desk.ask],
-        trigger_mode="always_last", **NOW,
+        **LATEST,
     )  # fmt: skip
     chosen = gr.State(str(varying.first()["model"]))
-    changed = form.controls["model"].input(varying.other_model, [chosen, *form.inputs], [*form.inputs, chosen], **NOW)
+    changed = form.controls["model"].input(varying.other_model, [chosen, *form.inputs], [*form.inputs, chosen], **LATEST)
     wires.kept_by(changed.then(varying.asked, form.inputs, desk.ask, **NOW), form, kept)
 
 
