@@ -72,7 +72,7 @@ class Strips:
         self.folder, self._pipe, self._most = folder.resolve(), pipe, most
         self._versions = [version(name) for name in ("torch", "diffusers", "transformers")]
 
-    def keys(self, recipes: Iterable[Recipe], seen: "Seen | None" = None) -> list[str]:
+    def keys(self, recipes: Iterable[Recipe], seen: Seen | None = None) -> list[str]:
         """Names the pictures that these recipes give here. Loads no model. Raises UserError for one that names what is not here.
 
         seen: for several calls that belong together, what the ones before found out.
@@ -80,7 +80,7 @@ class Strips:
         known = Seen(self._pipe) if seen is None else seen
         return [self._key(recipe, known) for recipe in recipes]
 
-    def _key(self, recipe: Recipe, seen: "Seen") -> str:
+    def _key(self, recipe: Recipe, seen: Seen) -> str:
         own = seen.profile(recipe.model)
         resolved = resolve(recipe, own.family, own.defaults, own.prediction)
         used = [seen.content(path) for path in seen.files(resolved)]

@@ -36,7 +36,7 @@ class Options:
     unet_minutes: float
     lcm_minutes: float
     turbo_minutes: float
-    turbo_distil_minutes: float
+    turbo_guided_minutes: float
     scenes: int
     workers: int
     batch: int
@@ -49,8 +49,8 @@ def read_options() -> Options:
     parser.add_argument("--decoder-minutes", type=float, default=24, help="the decoder alone")
     parser.add_argument("--unet-minutes", type=float, default=140)
     parser.add_argument("--lcm-minutes", type=float, default=20, help="the LCM LoRA, on one core")
-    parser.add_argument("--turbo-minutes", type=float, default=120, help="demo-turbo's transformer")
-    parser.add_argument("--turbo-distil-minutes", type=float, default=30, help="the same, without guidance")
+    parser.add_argument("--turbo-minutes", type=float, default=60, help="demo-turbo's transformer, from the data")
+    parser.add_argument("--turbo-guided-minutes", type=float, default=90, help="the same, from the demo model")
     parser.add_argument("--scenes", type=int, default=64_000, help="in the latent cache (2 KB each)")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes, one per core")
     parser.add_argument("--batch", type=int, default=48, help="of the UNet, per worker")
@@ -81,12 +81,12 @@ def main(options: Options) -> None:
     turbo.run(
         turbo.Options(
             minutes=options.turbo_minutes,
-            distil_minutes=options.turbo_distil_minutes,
+            guided_minutes=options.turbo_guided_minutes,
             scenes=options.scenes,
             workers=options.workers,
             batch=options.batch,
             fresh=True,
-            vae=options.target / "vae",
+            demo=options.target,
             target=options.target.with_name("demo-turbo"),
         )
     )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from core.adherence.judge import Network
 from training.engine import WORK, note, save
 from training.scenes import SIDE, Scene, Studio, draw_scene, held_out_triples, place_scene
 from training.text import ANSWERS
@@ -23,27 +24,11 @@ WIDTHS = (24, 48, 96, 128)  # channels, each at half the size of the one before
 UNKNOWN = -100  # cross_entropy's ignored class
 
 
-class Judge(nn.Module):
-    """Pictures 0..255 [N, 3, 128, 128] or 64 -> one row of logits per answer; `features` is what they are read off."""
+class Judge(Network):
+    """The network that the app reads pictures with, for all that the scenes hold."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
-        super().__init__()
-        pairs = zip((3, *widths), widths, strict=False)
-        self.body = nn.Sequential(*(self._block(a, b) for a, b in pairs), nn.Flatten(), nn.Dropout(0.1))
-        self.summary = nn.Sequential(nn.Linear(widths[-1] * 16, 128), nn.ReLU())
-        self.heads = nn.ModuleDict({name: nn.Linear(128, len(answers)) for name, answers in ANSWERS.items()})
-
-    @staticmethod
-    def _block(a: int, b: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
-
-    def features(self, pictures: Tensor) -> Tensor:
-        """[N, 128]"""
-        return self.summary(self.body(halved(pictures) / 127.5 - 1))
-
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        read = self.features(pictures)
-        return {name: head(read) for name, head in self.heads.items()}
+        super().__init__(ANSWERS, widths, SIDE)
 
     @torch.no_grad()
     def answer(self, pictures: Tensor) -> list[dict[str, str]]:
@@ -55,7 +40,7 @@ class Judge(nn.Module):
 
 def halved(pictures: Tensor) -> Tensor:
     """float [N, 3, 64, 64]"""
-    return F.avg_pool2d(pictures.float(), 2) if pictures.shape[-1] == SIDE else pictures.float()
+    return F.avg_pool2d(pictures.float(), 2)
 
 
 def as_batch(pictures: Sequence[np.ndarray]) -> Tensor:

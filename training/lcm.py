@@ -78,13 +78,18 @@ class Teacher:
     def walk(self, x: Tensor, sigmas: list[float], captions: list[str]) -> Ways:
         """From x [N, 4, 16, 16] at the first sigma down to the end, by Euler's method through all sigmas."""
         said, points = self.read(captions), []
-        both = torch.cat([self.read([""]).expand_as(said), said]).bfloat16()
         for sigma, below in zip(sigmas, [*sigmas[1:], 0.0], strict=True):
             seen = NOISY.input(x, sigma)
             points.append(seen.half())
-            without, within = predict(self.unet, torch.cat([seen, seen]), torch.tensor(sigma), both).chunk(2)
-            x = x + (without + self.guidance * (within - without)) * (below - sigma)
+            x = x + self.guided(seen, torch.full((len(x),), sigma), said) * (below - sigma)
         return Ways(torch.stack(points, 1), torch.tensor(sigmas), x.half(), said.half())
+
+    @torch.no_grad()
+    def guided(self, seen: Tensor, sigmas: Tensor, said: Tensor) -> Tensor:
+        """The noise in `seen` [N, 4, 16, 16] at the sigmas [N] for captions as `read` gives them, with guidance."""
+        both = torch.cat([self.read([""]).expand_as(said), said])
+        without, within = predict(self.unet, torch.cat([seen, seen]), torch.cat([sigmas, sigmas]), both).chunk(2)
+        return without + self.guidance * (within - without)
 
 
 def read_unet(folder: Path) -> nn.Module:

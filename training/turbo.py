@@ -1,9 +1,8 @@
 """demo-turbo's transformer: a flow from noise to the cached latents, then its own guidance taught to it.
 
 x = (1 - sigma) * clean + sigma * noise. The network is told 1 - sigma and gives clean - noise, the velocity with its
-sign turned, as Z-Image does. First the teacher learns from the data; then a student that starts as the teacher goes on
-learning, from the teacher's answers with guidance and a little from the data: it needs no guidance, and its seeds
-differ less.
+sign turned, as Z-Image does. First it learns from the data; then it goes on learning from what the demo model answers with
+guidance at the same points (`turbo_guide.py`): it needs no guidance then, and its seeds differ less.
 
 `python -m training.turbo` goes on from its checkpoint, else from the weights in models/demo-turbo (`--fresh`: from
 none). Delete a stage's checkpoint in training/work/turbo to train that stage again.
@@ -25,17 +24,18 @@ from transformers import Qwen3Model
 from training import latents, turbo_evaluate, turbo_export, turbo_text
 from training.engine import WORK, Clock, Masters, Schedule, load_state, note, save, spread
 from training.scenes import draw_caption
-from training.turbo_net import SHIFT, Block, block, build, forward
+from training.turbo_guide import NOISIEST, Guide
+from training.turbo_net import LAYERS, SHIFT, Block, block, build, forward, grown
 from training.unet import lessons
 
 FOLDER = WORK / "turbo"
 SHEETS, REPORT = Path(__file__).with_name("sheets"), Path(__file__).with_name("turbo_figures.json")
 SHIPPED = Path(__file__).parents[1] / "models" / "demo-turbo"
 UNCONDITIONAL = 0.1  # share of empty captions
-GUIDANCE = 4.0  # that the student learns
-FROM_DATA = 0.3  # how much of the teacher's error the student is shown: all of it would drown the guidance in noise
-RATES = {"teacher": 2e-3, "student": 1e-3}  # of learning, at their highest
-SMOOTH = {"teacher": 0.998, "student": 0.99}  # of the moving average
+RATE = 2e-3  # of learning, at its highest
+WEIGHTS = {"small": 1.7, "medium": 1.0, "big": 0.6}  # of what is learnt from the demo: a small thing has few pixels to err in
+FLAT = 0.3  # share of a budget before the rate falls
+SMOOTH = 0.998  # of the moving average
 KEPT_EVERY = 180.0  # seconds between checkpoints
 PROBED = 64  # latents
 
@@ -45,11 +45,10 @@ class Budget:
     """What one part of the training may cost, and how it runs."""
 
     seconds: float
-    rate: float
+    demo: Path  # the folder of the model that guides
     batch: int = 48  # per worker
     workers: int = 1
     early: float = 0.0  # share of the budget spent on large things and noisy steps
-    flat: float = 0.3  # share of the budget before the rate falls
     fresh: bool = False
 
 
@@ -85,16 +84,6 @@ class Reader:
         return self.model(input_ids=ids, use_cache=False).last_hidden_state, said
 
 
-Read = tuple[Tensor, Tensor]  # states [N, L, width], said [N, L]
-
-
-@torch.no_grad()
-def lesson(teacher: Any, run: Block, x: Tensor, time: Tensor, read: Read, nothing: Read, shown: Tensor) -> Tensor:
-    """What the student shall give, float32: the teacher's guided answer, and a share of its error on the data."""
-    answer, without = (forward(teacher, x, time, *states, run).float() for states in (read, nothing))
-    return without + GUIDANCE * (answer - without) + FROM_DATA * (shown - answer)
-
-
 @torch.no_grad()
 def probe(net: Any, reader: Reader, cache: tuple[Tensor, list[Any]]) -> str:
     """Error of the predicted clean latents with the right, no and another's caption: they must grow in this order."""
@@ -115,7 +104,7 @@ def probe(net: Any, reader: Reader, cache: tuple[Tensor, list[Any]]) -> str:
 
 def prepare(fresh: bool) -> None:
     """Tokenizer and text encoder into training/work: new ones, or, at a start from the shipped weights, theirs."""
-    if not fresh and shipped() and not (FOLDER / "teacher.pt").exists():
+    if not fresh and shipped() and not (FOLDER / "flow.pt").exists():
         shutil.copytree(SHIPPED / "tokenizer", turbo_text.TOKENIZER, dirs_exist_ok=True)
         shutil.copytree(SHIPPED / "text_encoder", turbo_text.FOLDER, dirs_exist_ok=True)
     turbo_text.run()
@@ -129,21 +118,19 @@ def started(fresh: bool) -> ZImageTransformer2DModel:
     """A new network, or the shipped one to go on from."""
     if fresh or not shipped():
         return build()
-    return ZImageTransformer2DModel.from_pretrained(SHIPPED / "transformer", torch_dtype=torch.float32)
+    return grown(ZImageTransformer2DModel.from_pretrained(SHIPPED / "transformer", torch_dtype=torch.float32), LAYERS)
 
 
 def train(rank: int, workers: int, budget: Budget, stage: str) -> None:
-    """One worker of the stage "teacher" or "student"; rank 0 keeps the log, the checkpoint, the smoothed weights."""
+    """One worker of the stage "flow" or "guided"; rank 0 keeps the log, the checkpoint, the smoothed weights."""
     torch.manual_seed(0)
-    folder, pupil = FOLDER / stage, stage == "student"
+    folder = FOLDER / stage
     reader, exact = Reader(), Reader(dtype=torch.float32)
     run: Block = torch.compile(block, dynamic=False)
-    teacher = ZImageTransformer2DModel.from_pretrained(FOLDER / "teacher") if pupil else None
-    twin = copy.deepcopy(teacher) if teacher is not None else started(budget.fresh)
+    guide = Guide(budget.demo) if stage == "guided" else None
+    twin = ZImageTransformer2DModel.from_pretrained(FOLDER / "flow") if guide else started(budget.fresh)
     net = copy.deepcopy(twin)
-    masters = Masters(net, orthogonal=True, smooth=SMOOTH[stage])
-    if teacher is not None:
-        teacher = teacher.to(torch.bfloat16).requires_grad_(False)
+    masters = Masters(net, orthogonal=True, smooth=SMOOTH)
     state = load_state(FOLDER / f"{stage}.pt")
     if "flat" in state:
         masters.restore(state)
@@ -151,21 +138,22 @@ def train(rank: int, workers: int, budget: Budget, stage: str) -> None:
     torch.manual_seed(rng.getrandbits(31))
     cache = latents.load(workers)
     early, late = lessons(cache[1])
-    nothing = reader([""] * budget.batch)
-    schedule = Schedule(seconds=budget.seconds, rate=budget.rate, flat=budget.flat)
+    schedule = Schedule(seconds=budget.seconds, rate=RATE, flat=FLAT)
     clock = Clock(state["seconds"])
     done, kept, seen = state["seconds"] / budget.seconds, clock.seconds(), 0.0
     while done < 1:
         first = done < budget.early
         chosen = rng.choices(early if first else late, k=budget.batch)
-        read = reader(["" if rng.random() < UNCONDITIONAL else draw_caption(rng, cache[1][n]) for n in chosen])
+        captions = ["" if rng.random() < UNCONDITIONAL else draw_caption(rng, cache[1][n]) for n in chosen]
         clean, sigmas = cache[0][chosen].float(), draw_sigmas(len(chosen), first)
         noise = torch.randn_like(clean)
-        x = mixed(clean, noise, sigmas).bfloat16()
-        wanted = clean - noise
-        if teacher is not None:
-            wanted = lesson(teacher, run, x, 1 - sigmas, read, nothing, wanted)
-        loss = ((forward(net, x, 1 - sigmas, *read, run).float() - wanted) ** 2).mean()
+        x, wanted, weights = mixed(clean, noise, sigmas), clean - noise, torch.ones(len(chosen))
+        if guide is not None:
+            wanted = guide.lesson(x, sigmas, captions, wanted)
+            sizes = torch.tensor([WEIGHTS[cache[1][n].size] for n in chosen])
+            weights = torch.where(sigmas > NOISIEST, weights, sizes)
+        made = forward(net, x.bfloat16(), 1 - sigmas, *reader(captions), run)
+        loss = (((made.float() - wanted) ** 2).mean((1, 2, 3)) * weights).mean()
         loss.backward()
         done = masters.update(schedule, clock.seconds() / budget.seconds)
         seen = 0.99 * seen + 0.01 * loss.item() if seen else loss.item()
@@ -184,48 +172,45 @@ class Options:
     """Budgets in minutes of each of so many cores."""
 
     minutes: float
-    distil_minutes: float
+    guided_minutes: float
     scenes: int
     workers: int
     batch: int
     fresh: bool
-    vae: Path
+    demo: Path
     target: Path
 
 
 def read_options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m training.turbo", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=120, help="of the teacher")
-    parser.add_argument("--distil-minutes", type=float, default=30, help="of the student")
+    parser.add_argument("--minutes", type=float, default=60, help="of learning from the data")
+    parser.add_argument("--guided-minutes", type=float, default=90, help="of learning from the demo model")
     parser.add_argument("--scenes", type=int, default=64_000, help="in the latent cache (2 KB each)")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes, one per core")
     parser.add_argument("--batch", type=int, default=48, help="per worker")
     parser.add_argument("--fresh", action="store_true", help="from random weights, not from the shipped ones")
-    parser.add_argument("--vae", type=Path, default=SHIPPED.parent / "demo" / "vae", help="that encodes and decodes")
+    parser.add_argument("--demo", type=Path, default=SHIPPED.parent / "demo", help="the model that guides, and its VAE")
     parser.add_argument("--target", type=Path, default=SHIPPED)
     return Options(**vars(parser.parse_args()))
 
 
 def run(options: Options) -> dict[str, object]:
     """Both parts, as far as they are not done, the folder they end in, and what it can do."""
-    latents.run(options.vae, options.scenes, options.workers)
+    vae = options.demo / "vae"
+    latents.run(vae, options.scenes, options.workers)
     prepare(options.fresh)
-    for stage, minutes in (("teacher", options.minutes), ("student", options.distil_minutes)):
-        new = stage == "teacher" and options.fresh
+    for stage, minutes in (("flow", options.minutes), ("guided", options.guided_minutes)):
         budget = Budget(
             seconds=60 * minutes,
-            rate=RATES[stage],
+            demo=options.demo,
             batch=options.batch,
             workers=options.workers,
-            early=0.2 if new else 0.0,
+            early=0.2 if stage == "flow" and options.fresh else 0.0,
             fresh=options.fresh,
         )
         spread(train, options.workers, budget, stage)
-    teacher, target = (
-        turbo_export.run(FOLDER / stage, options.vae, place)
-        for stage, place in (("teacher", FOLDER / "demo-turbo-teacher"), ("student", options.target))
-    )
-    figures = turbo_evaluate.run(target, teacher, SHEETS, REPORT)
+    target = turbo_export.run(FOLDER / "guided", vae, options.target)
+    figures = turbo_evaluate.run(target, options.demo, SHEETS, REPORT)
     note(FOLDER / "log.txt", f"figures: {figures['captions']}")
     return figures
 

@@ -16,7 +16,7 @@ from training import judge as judging
 from training.evaluate import CLOSED, OPEN, SEEDS, adherence, held_out_captions, sheet, spread_of
 from training.scenes import COLOURS, OBJECTS, PLACES, SIZES, Studio
 
-TEACHERS: Mapping[str, float] = {"steps": 20, "cfg": 4.0}  # what the student was taught to do without
+TEACHERS: Mapping[str, float] = {"steps": 20, "cfg": 4.0}  # of models/demo, whose guided answers it learnt
 
 
 class Model:

@@ -17,12 +17,14 @@ from training.turbo_text import WIDTH as TEXT_WIDTH
 
 CHANNELS, PATCH = 4, 2
 SHIFT = 3.0  # of the noise schedule, as Z-Image Turbo's
+LAYERS = 9
 OPEN = 0.2  # a residual branch's gate at the start, before tanh
+AJAR = 0.02  # the same of a layer that is put into a trained network
 Rope = tuple[Tensor, Tensor]  # cosines and sines [tokens, pairs of a head]
 Block = Callable[[Any, Tensor, Rope, Tensor | None], Tensor]
 
 
-def build(width: int = 128, layers: int = 6, heads: int = 2) -> ZImageTransformer2DModel:
+def build(width: int = 128, layers: int = LAYERS, heads: int = 2) -> ZImageTransformer2DModel:
     """Z-Image's shape, narrow. Modulation and output start at zero, the gates a little open."""
     side = width // heads
     net = ZImageTransformer2DModel(
@@ -46,6 +48,32 @@ def build(width: int = 128, layers: int = 6, heads: int = 2) -> ZImageTransforme
             gates = layer.adaLN_modulation[0].bias.view(4, width)
             gates[1], gates[3] = OPEN, OPEN
     return net
+
+
+@torch.no_grad()
+def grown(net: ZImageTransformer2DModel, layers: int, width: int = 128) -> ZImageTransformer2DModel:
+    """The same function in more layers: behind an old one stand halves of its copies, their gates next to closed."""
+    old = len(net.layers)
+    if old == layers:
+        return net
+    deep = build(width, layers, net.config.n_heads)
+    deep.load_state_dict({k: v for k, v in net.state_dict().items() if not k.startswith("layers.")}, strict=False)
+    for number, layer in enumerate(deep.layers):
+        source = number * old // layers
+        weights = net.layers[source].state_dict()
+        if number and (number - 1) * old // layers == source:
+            weights = {name: half_drawn(name, weight, layer.state_dict()[name]) for name, weight in weights.items()}
+        layer.load_state_dict(weights)
+    return deep
+
+
+def half_drawn(name: str, weight: Tensor, drawn: Tensor) -> Tensor:
+    """A weight of the copy of a layer."""
+    if "adaLN_modulation" not in name:
+        return 0.5 * weight + 0.8 * drawn if weight.ndim == 2 else weight
+    parts = weight.unflatten(0, (4, -1)).clone()
+    parts[[1, 3]] = 0.0 if weight.ndim == 2 else AJAR
+    return parts.flatten(0, 1)
 
 
 def normed(norm: nn.Module, x: Tensor) -> Tensor:

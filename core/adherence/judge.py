@@ -3,7 +3,7 @@
 It knows renders of one thing on a plain background (`training/judge.py`) and nothing else, so it is asked about nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -37,18 +37,25 @@ class World:
 
 
 class Network(nn.Module):
-    """Pictures 0..255 [N, 3, side, side] -> one row of logits for each attribute. Names are those of `training/judge.py`."""
+    """Pictures 0..255 [N, 3, side, side], or of half the side -> one row of logits for each attribute."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, answers: Mapping[str, Sequence[str]], widths: Sequence[int], side: int) -> None:
         super().__init__()
-        pairs = zip((3, *world.widths), world.widths, strict=False)
+        pairs = zip((3, *widths), widths, strict=False)
         self.body = nn.Sequential(*(_block(a, b) for a, b in pairs), nn.Flatten(), nn.Dropout(0.1))
-        cells = (world.side >> (1 + len(world.widths))) ** 2
-        self.summary = nn.Sequential(nn.Linear(world.widths[-1] * cells, SUMMARY), nn.ReLU())
-        self.heads = nn.ModuleDict({name: nn.Linear(SUMMARY, len(known)) for name, known in world.answers.items()})
+        cells = (side >> (1 + len(widths))) ** 2
+        self.summary = nn.Sequential(nn.Linear(widths[-1] * cells, SUMMARY), nn.ReLU())
+        self.heads = nn.ModuleDict({name: nn.Linear(SUMMARY, len(known)) for name, known in answers.items()})
+        self._side = side
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """What the answers are read off, [N, SUMMARY]."""
+        pictures = pictures.float()
+        halved = F.avg_pool2d(pictures, 2) if pictures.shape[-1] == self._side else pictures
+        return self.summary(self.body(halved / 127.5 - 1))
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        read = self.summary(self.body(F.avg_pool2d(pictures, 2) / 127.5 - 1))
+        read = self.features(pictures)
         return {name: head(read) for name, head in self.heads.items()}
 
 
@@ -108,7 +115,7 @@ class Judge:
 def load(folder: Path, world: World) -> Network:
     """Float32 on the CPU. Raises ModelError."""
     with Weights([folder / "model.safetensors"]) as weights:
-        network = build(lambda: Network(world))
+        network = build(lambda: Network(world.answers, world.widths, world.side))
         return cast(Network, fill(network, renamed(weights, str), torch.float32, part="judge", file=weights.title))
 
 

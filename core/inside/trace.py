@@ -23,9 +23,7 @@ from core.recipe import Recipe
 from core.sampling.guidance import cfg as guide
 
 CFGS = (0.0, 1.0, 3.0, 10.0)  # beside the run's own; at 0 stands the negative, at 1 the positive
-DECODED = (
-    32 * 32
-)  # latent cells: up to so many are decoded, however long that takes, for a preview of them shows little
+DECODED = 32 * 32  # latent cells that are decoded, however long it takes: a preview of so few shows little
 MOST = 12  # steps that are shown, of a longer run evenly spread ones
 SIDE = 160  # pixels, the longer one of a picture
 

@@ -1,15 +1,14 @@
 // A picture through the VAE and back: before, after, and what differs, with another VAE beside it where there is one.
-const { h, t, tell } = stepwise;
+const { dropzone, h, t } = stepwise;
 const { pick, head, sight } = stepwise.plot;
 const root = element.querySelector(".sw-inside");
 
 let image = "", busy = false, job = "";
 const model = pick("model", () => {});
 const vae = pick("inside.vae.other", () => {});
-const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", class: "sw-file", id: "inside-vae-file" });
-const preview = h("img", { alt: t("inside.vae.original"), hidden: true });
-const invite = h("span", { class: "sw-drop-text" }, t("inside.vae.drop"));
-const zone = h("label", { class: "sw-drop" }, file, preview, invite);
+const zone = dropzone(element, {
+  words: t("inside.vae.drop"), alt: t("inside.vae.original"), id: "inside-vae-file", send: upload, chosen: (path) => trigger("chosen", { path }),
+});
 const latest = h("button", { type: "button", class: "sw-quiet", onclick: () => trigger("latest", {}) }, t("inside.vae.latest"));
 const go = h("button", { type: "button", class: "sw-go sw-small", disabled: true, onclick: look }, t("inside.vae.look"));
 const halt = h("button", { type: "button", class: "sw-quiet", hidden: true, onclick: () => trigger("halt", { job }) }, t("inside.stop"));
@@ -17,7 +16,7 @@ const state = h("span", { class: "sw-hint", role: "status" });
 const error = h("p", { class: "sw-error", role: "alert", hidden: true });
 const result = h("div", { class: "sw-inside-part" });
 root.replaceChildren(head("vae"),
-  h("div", { class: "sw-inside-form is-wide" }, zone, h("div", { class: "sw-inside-column" }, model.node, vae.node, h("div", { class: "sw-actions" }, latest, go, halt, state))), error, result);
+  h("div", { class: "sw-inside-form is-wide" }, zone.node, h("div", { class: "sw-inside-column" }, model.node, vae.node, h("div", { class: "sw-actions" }, latest, go, halt, state))), error, result);
 
 function look() {
   if (busy || !image) return;
@@ -45,9 +44,7 @@ function told() {
     }
     if (value.image) {
       image = value.image;
-      preview.src = value.preview;
-      preview.hidden = false;
-      invite.hidden = true;
+      zone.show(value.preview);
     }
   } else {
     busy = value.running;
@@ -60,21 +57,5 @@ function told() {
   error.hidden = !value.error;
   error.textContent = value.error;
 }
-async function take(chosen) {
-  if (!chosen) return;
-  invite.textContent = t("init.sending");
-  try {
-    const { path } = await upload(chosen);
-    trigger("chosen", { path });
-  } catch {
-    tell("problem", t("run.upload"), element);
-  } finally {
-    invite.textContent = t("inside.vae.drop");
-    file.value = "";
-  }
-}
-file.addEventListener("change", () => take(file.files[0]));
-zone.addEventListener("dragover", (event) => event.preventDefault());
-zone.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files[0]); });
 watch("value", told);
 sight(element, () => trigger("ask", {}));

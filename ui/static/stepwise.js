@@ -126,6 +126,39 @@
     requestAnimationFrame(() => tell("file", file));
   }
 
+  /** A place for one picture, dropped or chosen. `send` uploads a file and says its path; `chosen` is told the path. */
+  function dropzone(element, { words, alt, id, send, chosen }) {
+    const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", class: "sw-file", id });
+    const picture = h("img", { alt, hidden: true });
+    const invite = h("span", { class: "sw-drop-text" }, words);
+    const node = h("label", { class: "sw-drop" }, file, picture, invite);
+    async function take(given) {
+      if (!given) return;
+      invite.textContent = t("init.sending");
+      try {
+        const { path } = await send(given);
+        chosen(path);
+      } catch {
+        tell("problem", t("run.upload"), element);
+      } finally {
+        invite.textContent = words;
+        file.value = "";
+      }
+    }
+    function show(preview, filled = Boolean(preview)) {
+      picture.hidden = !filled;
+      invite.hidden = filled;
+      if (preview) picture.src = preview;
+    }
+    file.addEventListener("change", () => take(file.files[0]));
+    node.addEventListener("dragover", (event) => event.preventDefault());
+    node.addEventListener("drop", (event) => {
+      event.preventDefault();
+      take(event.dataTransfer.files[0]);
+    });
+    return { node, file, show };
+  }
+
   theme();
-  window.stepwise = { t, h, icon, field, bytes, same, tell, hear, theme, language, keep, drawer, lang, languages: Object.keys(TEXTS), kept: false };
+  window.stepwise = { t, h, icon, field, bytes, same, tell, hear, theme, language, keep, drawer, dropzone, lang, languages: Object.keys(TEXTS), kept: false };
 })();
