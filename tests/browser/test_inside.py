@@ -1,8 +1,10 @@
 """Looking inside, in a browser: plots with their words, tokens as text, and a look that the queue makes."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from core.inside.curves import calls
@@ -13,13 +15,15 @@ NewPage = Callable[..., Page]
 STEPS = 6
 
 
-def test_what_is_shown_inside_is_said_in_words(new_page: NewPage) -> None:
+def test_what_is_shown_inside_is_said_in_words(new_page: NewPage, tmp_path: Path) -> None:
     """One page for all panels: opening one takes longer than they do."""
     page = new_page()
     open_tab(page, "Explainer")
     the_sampler_s_calls_are_counted(page)
     hostile_prompts_are_text(page)
     a_look_is_made_by_the_queue(page)
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "ramp.png")
+    a_picture_of_one_s_own_goes_through_the_vae(page, tmp_path / "ramp.png")
     nothing_keeps_anybody_out(page)
 
 
@@ -61,6 +65,16 @@ def a_look_is_made_by_the_queue(page: Page) -> None:
     expect(panel.locator(".sw-inside-heat rect").first).to_be_attached(timeout=LONG)
     expect(panel.locator(".sw-plot-words").last).to_contain_text("Clip skip 2: likeness")
     expect(panel.locator(".sw-error")).to_be_hidden()
+
+
+def a_picture_of_one_s_own_goes_through_the_vae(page: Page, file: Path) -> None:
+    panel = page.locator("#inside-vae")
+    panel.scroll_into_view_if_needed()
+    page.locator("#inside-vae-file").set_input_files(file)
+    expect(panel.locator(".sw-drop img")).to_be_visible(timeout=LONG)
+    panel.get_by_role("button", name="Pack and unpack").click()
+    expect(panel.locator("figure img")).to_have_count(3, timeout=LONG)
+    expect(panel.locator(".sw-inside-said")).to_contain_text("dB")
 
 
 def nothing_keeps_anybody_out(page: Page) -> None:

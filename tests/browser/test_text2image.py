@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.hands import drop, let_it_unfold, open_drawer, open_tab
+from tests.browser.hands import LONG, drop, let_it_unfold, open_drawer, open_tab
 
 NewPage = Callable[..., Page]
 Ready = Callable[[Page], Page]
@@ -152,7 +153,7 @@ def test_a_picture_gives_its_settings_back(new_page: NewPage, tmp_path: Path) ->
     expect(stranger.locator("#negative textarea")).to_be_disabled()
 
 
-def test_a_picture_is_the_start_of_the_next(new_page: NewPage) -> None:
+def test_a_picture_is_the_start_of_the_next(new_page: NewPage, tmp_path: Path) -> None:
     page = new_page()
     make(page, "a red car", steps=4)
     wait_for(page, "done")
@@ -170,6 +171,10 @@ def test_a_picture_is_the_start_of_the_next(new_page: NewPage) -> None:
     page.locator("#init img").wait_for()
     page.get_by_role("button", name="Remove").click()
     expect(page.locator("#denoise input[type=number]")).to_be_disabled()
+    Image.new("RGB", (96, 64), "teal").save(tmp_path / "mine.png")
+    page.locator("#init input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(page.locator("#denoise input[type=number]")).to_be_enabled(timeout=LONG)
+    expect(page.locator("#init img")).to_be_visible()
 
 
 def test_hostile_text_is_only_text(new_page: NewPage, ready: Ready) -> None:

@@ -4,11 +4,10 @@ const { svg, figure, pick, entry, head, sight, calm } = stepwise.plot;
 const root = element.querySelector(".sw-inside");
 const WIDTH = 680, HEIGHT = 320, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 34;
 
-const ask = (more = {}) => trigger("ask", { model: model.value, sampler: sampler.value, scheduler: scheduler.value, steps: steps.input.value, ...more });
-const later = calm(() => ask());
-const model = pick("model", () => ask());
-const scheduler = pick("scheduler", () => ask());
-const sampler = pick("sampler", () => ask());
+const later = calm(ask);
+const model = pick("model", ask);
+const scheduler = pick("scheduler", ask);
+const sampler = pick("sampler", ask);
 const steps = entry("steps", later, { type: "number", min: "1", max: "100", inputmode: "numeric" });
 const plot = figure(WIDTH, HEIGHT, t("inside.sigmas.plot"), "");
 const names = h("div", { class: "sw-inside-names", role: "group", "aria-label": t("scheduler") });
@@ -25,6 +24,11 @@ root.replaceChildren(
     h("div", {}, plot.node, legend, names, table),
     h("div", {}, h("h4", {}, t("inside.calls.title")), h("p", { class: "sw-hint" }, t("inside.calls.lead")), bars)));
 
+/** All that is chosen, at once: what still waits would ask for less. */
+function ask() {
+  later.forget();
+  trigger("ask", { model: model.value, sampler: sampler.value, scheduler: scheduler.value, steps: steps.input.value });
+}
 function dot(hollow) {
   return svg("svg", { viewBox: "0 0 10 10", width: "10", height: "10", "aria-hidden": "true", class: "sw-inside-dot" },
     hollow ? svg("rect", { x: "2", y: "2", width: "6", height: "6", transform: "rotate(45 5 5)", class: "is-between" }) : svg("circle", { cx: "5", cy: "5", r: "3.5", class: "is-mark" }));
@@ -68,22 +72,40 @@ function drawPlot(told) {
     ...usable.filter((curve) => curve !== chosen).map(line), ...(chosen ? [line(chosen)] : []), ...marks);
 }
 
+/** The same buttons at every answer: one that came between pressing and releasing a new one would swallow the click. */
+function kept(place, list, name, build, update) {
+  const held = (place.held ??= new Map());
+  for (const one of list) {
+    if (!held.has(name(one))) held.set(name(one), build(name(one)));
+    update(held.get(name(one)), one);
+  }
+  const nodes = list.map((one) => held.get(name(one)).node);
+  if (nodes.length !== place.children.length || nodes.some((node, k) => node !== place.children[k])) place.replaceChildren(...nodes);
+}
+
 function drawBars(told) {
   const most = Math.max(1, ...told.calls.map((one) => one.calls));
-  bars.replaceChildren(...told.calls.map((one) => {
-    const bar = h("span", { class: "sw-inside-bar", "aria-hidden": "true" });
+  kept(bars, told.calls, (one) => one.sampler, (name) => {
+    const bar = h("span", { class: "sw-inside-bar", "aria-hidden": "true" }), count = h("b", {});
+    const button = h("button", { type: "button", onclick: () => sampler.choose(name) }, h("span", { class: "sw-inside-name" }, name), bar, count);
+    return { node: h("li", {}, button), button, bar, count };
+  }, ({ button, bar, count }, one) => {
     bar.style.setProperty("--share", `${(one.calls / most) * 100}%`);
-    const button = h("button", { type: "button", "aria-pressed": String(one.sampler === told.sampler), title: one.error || null, onclick: () => ask({ sampler: one.sampler }) },
-      h("span", { class: "sw-inside-name" }, one.sampler), bar, h("b", {}, one.error ? "–" : String(one.calls)));
-    return h("li", {}, button);
-  }));
+    button.setAttribute("aria-pressed", String(one.sampler === told.sampler));
+    button.title = one.error ?? "";
+    count.textContent = one.error ? "–" : String(one.calls);
+  });
 }
 
 function drawNames(told) {
-  names.replaceChildren(...told.curves.map((curve) => h("button", {
-    type: "button", class: "sw-quiet", disabled: Boolean(curve.error), title: curve.error || null, "aria-pressed": String(curve.name === told.scheduler), onclick: () => ask({ scheduler: curve.name }),
-    onmouseenter: () => light(curve.name, true), onmouseleave: () => light(curve.name, false), onfocus: () => light(curve.name, true), onblur: () => light(curve.name, false),
-  }, curve.name)));
+  kept(names, told.curves, (curve) => curve.name, (name) => ({ node: h("button", {
+    type: "button", class: "sw-quiet", onclick: () => scheduler.choose(name),
+    onmouseenter: () => light(name, true), onmouseleave: () => light(name, false), onfocus: () => light(name, true), onblur: () => light(name, false),
+  }, name) }), ({ node }, curve) => {
+    node.disabled = Boolean(curve.error);
+    node.title = curve.error ?? "";
+    node.setAttribute("aria-pressed", String(curve.name === told.scheduler));
+  });
 }
 function light(name, on) {
   for (const line of plot.drawing.querySelectorAll(".sw-curve")) line.classList.toggle("is-lit", on && line.dataset.name === name);

@@ -30,7 +30,11 @@
       select.replaceChildren(...names.map((name) => h("option", { value: name }, shown(name))));
       select.value = value;
     };
-    return { node, fill, get value() { return select.value; } };
+    const choose = (value) => {
+      select.value = value;
+      act(value);
+    };
+    return { node, fill, choose, get value() { return select.value; } };
   }
 
   /** A labelled text or number. */
@@ -52,10 +56,15 @@
     seer.observe(element);
   }
 
-  /** Calls that come fast become one, the last. */
+  /** Calls that come fast become one, the last; `forget` what waits. */
   function calm(act, wait = 300) {
     let timer = 0;
-    return () => { clearTimeout(timer); timer = setTimeout(act, wait); };
+    const later = () => {
+      clearTimeout(timer);
+      timer = setTimeout(act, wait);
+    };
+    later.forget = () => clearTimeout(timer);
+    return later;
   }
 
   window.stepwise.plot = { svg, figure, pick, entry, head, sight, calm };
