@@ -78,11 +78,10 @@ def _start(first: dict[str, Any]) -> dict[str, Widget]:
             first["blind"], elem_id="variety-blind", label_key="variety.blind", low=0, high=MOST, step=1
         )
         controls["shift"] = Slide(first["shift"], elem_id="variety-shift", label_key="shift", low=3, high=7, step=0.5)
-    with gr.Row(elem_classes="sw-numbers"):
-        controls["batch"] = Slide(
-            first["batch"], elem_id="variety-batch", label_key="variety.seeds", low=1, high=8, step=1
-        )
-        controls["seed"] = Seed(first["seed"], elem_id="variety-seed", label_key="variety.seed")
+    controls["batch"] = Slide(
+        first["batch"], elem_id="variety-batch", label_key="variety.seeds", low=1, high=8, step=1
+    )
+    controls["seed"] = Seed(first["seed"], elem_id="variety-seed", label_key="variety.seed")
     return controls
 
 
