@@ -137,3 +137,19 @@ def test_a_stopped_strip_keeps_no_half_picture(house: House) -> None:
         view = house.jobs.watch(id, view.version, LONG)
     assert view.state == "stopped" and not view.made
     assert house.strips.find(house.strips.keys([long])[0]) is None
+
+
+def test_what_somebody_waits_for_goes_before_the_rest_of_a_strip(house: House) -> None:
+    """One's own picture and a stranger's; the strip then goes on where it was, and makes nothing twice."""
+    strip = house.jobs.file(STRIP, "me")
+    view = house.jobs.watch(strip, -1, LONG)
+    while not view.phase:
+        view = house.jobs.watch(strip, view.version, LONG)
+    waited = [house.jobs.submit(FIRST.model_copy(update={"seed": seed}), owner) for seed, owner in ((1, "me"), (2, "you"))]
+    for id in waited:
+        one = house.jobs.get(id)
+        while not one.finished:
+            one = house.jobs.watch(id, one.version, LONG)
+    assert len(house.jobs.get(strip).made) < len(ROWS)
+    whole = house.made("me")
+    assert house.jobs.get(strip).calls + whole.calls == 9

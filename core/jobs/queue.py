@@ -1,7 +1,8 @@
 """The queue: recipes and sweeps of them wait here, one worker does them, browsers only watch.
 
 A job is the server's: it goes on when its watcher has left, and comes back when the program was killed.
-Pictures are in the gallery before anybody sees them. An endless job lets all others run between its rounds.
+Pictures are in the gallery before anybody sees them. An endless job lets all others run between its rounds, a strip whatever
+somebody waits for between its pictures.
 """
 
 import logging
@@ -233,12 +234,16 @@ class Jobs:
         return item is not None
 
     def _gives_way(self, course: Course) -> bool:
-        """An endless job begins a round only where nobody waits; otherwise it stands in the queue again."""
-        if not course.view.work.endless:
+        """An endless job begins a round, a strip a picture, only where nobody waits; otherwise they stand in the queue again."""
+        work = course.view.work
+        if not work.patience:
             return False
         with self._changed:
-            view = self._show(course.view.id, images=max(course.images) + 1, previews=())
-            if self._closing or not self._queue() or not course.busy:
+            view = self._views[course.view.id]
+            if work.endless:
+                view = self._show(view.id, images=max(course.images) + 1, previews=())
+            waits = any(work.endless or other.work.patience < work.patience for other in self._queue())
+            if self._closing or not waits or not course.busy:
                 return False
             self._save(partial(self._store.set_state, view.id, "queued"))
             self._show(view.id, state="queued", phase="", what="", previews=())

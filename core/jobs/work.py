@@ -27,6 +27,11 @@ class Work:
     shared: bool = False  # fixed recipes of the house's own, batch 1: their pictures are everybody's, and nobody's gallery has them
 
     @property
+    def patience(self) -> int:
+        """Whose turn is last: 0 what somebody waits for, 1 what is shown to everybody, 2 what never ends."""
+        return 2 if self.endless else int(self.shared)
+
+    @property
     def rows(self) -> tuple[Recipe, ...]:
         return (self.recipe, *self.others)
 
