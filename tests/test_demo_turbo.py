@@ -151,7 +151,7 @@ def test_what_the_student_learns_is_the_demo_models_guided_answer_as_a_flow() ->
 @torch.no_grad()
 def test_more_layers_are_the_same_function_at_first(net: torch.nn.Module) -> None:
     torch.manual_seed(4)
-    deep = turbo_net.grown(net, 5, width=64)
+    deep = turbo_net.grown(net, 5)
     x, time, states = torch.randn(2, 4, 16, 16), torch.rand(2), torch.randn(2, 32, turbo_text.WIDTH)
     said = torch.ones(2, 32, dtype=torch.bool)
     before, after = (turbo_net.forward(one, x, time, states, said) for one in (net, deep))

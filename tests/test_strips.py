@@ -141,7 +141,8 @@ def test_a_stopped_strip_keeps_no_half_picture(house: House) -> None:
 
 def test_what_somebody_waits_for_goes_before_the_rest_of_a_strip(house: House) -> None:
     """One's own picture and a stranger's; the strip then goes on where it was, and makes nothing twice."""
-    strip = house.jobs.file(STRIP, "me")
+    rows = tuple(row.model_copy(update={"steps": 20}) for row in ROWS)
+    strip = house.jobs.file(Work(recipe=rows[0], others=rows[1:], name="cfg", shared=True), "me")
     view = house.jobs.watch(strip, -1, LONG)
     while not view.phase:
         view = house.jobs.watch(strip, view.version, LONG)
@@ -151,5 +152,8 @@ def test_what_somebody_waits_for_goes_before_the_rest_of_a_strip(house: House) -
         while not one.finished:
             one = house.jobs.watch(id, one.version, LONG)
     assert len(house.jobs.get(strip).made) < len(ROWS)
-    whole = house.made("me")
-    assert house.jobs.get(strip).calls + whole.calls == 9
+    view = house.jobs.get(strip)
+    while not view.finished:
+        view = house.jobs.watch(strip, view.version, LONG)
+    assert view.calls == 60 and view.seconds is not None
+    assert view.seconds >= sum(float(item.made_with["seconds"]) for item in view.items), "all its turns count"

@@ -119,7 +119,7 @@ def per_object(model: Model, judge: judging.Judge, count: int = PER_OBJECT) -> d
 def spread_of(pictures: Tensor, judge: judging.Judge) -> dict[str, float]:
     """Mean over pairs: RMS difference of pixels (0..1) and distance of the judge's features."""
     pixels = torch.pdist(pictures.float().flatten(1) / 255).mean().item() / (3 * SIDE * SIDE) ** 0.5
-    return {"pixel_rms": round(pixels, 4), "features": round(torch.pdist(judge.features(pictures)).mean().item(), 3)}
+    return {"pixel_rms": round(pixels, 4), "features": round(torch.pdist(judge.features(judging.halved(pictures))).mean().item(), 3)}
 
 
 def sheet(pictures: Tensor, columns: int, file: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.adherence.judge import Network
+from core.adherence.judge import Network, halved
 from training.engine import WORK, note, save
 from training.scenes import SIDE, Scene, Studio, draw_scene, held_out_triples, place_scene
 from training.text import ANSWERS
@@ -34,13 +34,8 @@ class Judge(Network):
     def answer(self, pictures: Tensor) -> list[dict[str, str]]:
         """What each picture shows, in the words of `ANSWERS`."""
         self.eval()
-        best = {name: logits.argmax(1).tolist() for name, logits in self(pictures).items()}
+        best = {name: logits.argmax(1).tolist() for name, logits in self(halved(pictures)).items()}
         return [{name: ANSWERS[name][picks[row]] for name, picks in best.items()} for row in range(len(pictures))]
-
-
-def halved(pictures: Tensor) -> Tensor:
-    """float [N, 3, 64, 64]"""
-    return F.avg_pool2d(pictures.float(), 2)
 
 
 def as_batch(pictures: Sequence[np.ndarray]) -> Tensor:

@@ -128,7 +128,8 @@ def train(rank: int, workers: int, budget: Budget, stage: str) -> None:
     reader, exact = Reader(), Reader(dtype=torch.float32)
     run: Block = torch.compile(block, dynamic=False)
     guide = Guide(budget.demo) if stage == "guided" else None
-    twin = ZImageTransformer2DModel.from_pretrained(FOLDER / "flow") if guide else started(budget.fresh)
+    flow = FOLDER / "flow"
+    twin = ZImageTransformer2DModel.from_pretrained(flow) if guide and flow.exists() else started(budget.fresh)
     net = copy.deepcopy(twin)
     masters = Masters(net, orthogonal=True, smooth=SMOOTH)
     state = load_state(FOLDER / f"{stage}.pt")
@@ -183,7 +184,7 @@ class Options:
 
 def read_options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m training.turbo", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60, help="of learning from the data")
+    parser.add_argument("--minutes", type=float, default=60, help="of learning from the data; 0: go on with the demo at once")
     parser.add_argument("--guided-minutes", type=float, default=90, help="of learning from the demo model")
     parser.add_argument("--scenes", type=int, default=64_000, help="in the latent cache (2 KB each)")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes, one per core")
@@ -208,7 +209,8 @@ def run(options: Options) -> dict[str, object]:
             early=0.2 if stage == "flow" and options.fresh else 0.0,
             fresh=options.fresh,
         )
-        spread(train, options.workers, budget, stage)
+        if minutes:
+            spread(train, options.workers, budget, stage)
     target = turbo_export.run(FOLDER / "guided", vae, options.target)
     figures = turbo_evaluate.run(target, options.demo, SHEETS, REPORT)
     note(FOLDER / "log.txt", f"figures: {figures['captions']}")

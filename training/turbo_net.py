@@ -51,12 +51,12 @@ def build(width: int = 128, layers: int = LAYERS, heads: int = 2) -> ZImageTrans
 
 
 @torch.no_grad()
-def grown(net: ZImageTransformer2DModel, layers: int, width: int = 128) -> ZImageTransformer2DModel:
+def grown(net: ZImageTransformer2DModel, layers: int) -> ZImageTransformer2DModel:
     """The same function in more layers: behind an old one stand halves of its copies, their gates next to closed."""
     old = len(net.layers)
     if old == layers:
         return net
-    deep = build(width, layers, net.config.n_heads)
+    deep = build(net.config.dim, layers, net.config.n_heads)
     deep.load_state_dict({k: v for k, v in net.state_dict().items() if not k.startswith("layers.")}, strict=False)
     for number, layer in enumerate(deep.layers):
         source = number * old // layers

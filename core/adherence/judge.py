@@ -37,7 +37,7 @@ class World:
 
 
 class Network(nn.Module):
-    """Pictures 0..255 [N, 3, side, side], or of half the side -> one row of logits for each attribute."""
+    """Pictures 0..255 at half their side (`halved`) -> one row of logits for each attribute."""
 
     def __init__(self, answers: Mapping[str, Sequence[str]], widths: Sequence[int], side: int) -> None:
         super().__init__()
@@ -46,17 +46,19 @@ class Network(nn.Module):
         cells = (side >> (1 + len(widths))) ** 2
         self.summary = nn.Sequential(nn.Linear(widths[-1] * cells, SUMMARY), nn.ReLU())
         self.heads = nn.ModuleDict({name: nn.Linear(SUMMARY, len(known)) for name, known in answers.items()})
-        self._side = side
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, small: Tensor) -> Tensor:
         """What the answers are read off, [N, SUMMARY]."""
-        pictures = pictures.float()
-        halved = F.avg_pool2d(pictures, 2) if pictures.shape[-1] == self._side else pictures
-        return self.summary(self.body(halved / 127.5 - 1))
+        return self.summary(self.body(small / 127.5 - 1))
 
-    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        read = self.features(pictures)
+    def forward(self, small: Tensor) -> dict[str, Tensor]:
+        read = self.features(small)
         return {name: head(read) for name, head in self.heads.items()}
+
+
+def halved(pictures: Tensor) -> Tensor:
+    """[N, 3, side, side] -> float32 [N, 3, side / 2, side / 2]."""
+    return F.avg_pool2d(pictures.float(), 2)
 
 
 def _block(a: int, b: int) -> nn.Sequential:
@@ -105,7 +107,7 @@ class Judge:
         """What a picture shows: attribute -> one of its answers."""
         self._network = self._network or load(self._folder, self.world)
         pixels = torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8)
-        rows = self._network(pixels.view(1, picture.height, picture.width, 3).permute(0, 3, 1, 2).float())
+        rows = self._network(halved(pixels.view(1, picture.height, picture.width, 3).permute(0, 3, 1, 2)))
         return {name: self.world.answers[name][int(row.argmax())] for name, row in rows.items()}
 
     def release(self) -> None:

@@ -18,12 +18,18 @@ class Course:
     whole: set[int] = field(default_factory=set[int])  # images made to their end
     ran: int = 0  # steps run before this recipe
     busy: bool = False  # a recipe was run in this turn
+    since: float = field(default_factory=time.monotonic)  # when its turn came
     began: tuple[float, int] | None = None  # when the first step was done, and how many were run then
 
     @property
     def series(self) -> str:
         """Names the pictures of a sweep as one. Not the job's id: who knows that may watch it."""
         return hashlib.sha256(self.view.id.encode()).hexdigest()[:16]
+
+    @property
+    def seconds(self) -> float:
+        """That the job has run, over all its turns."""
+        return (self.view.seconds or 0.0) + time.monotonic() - self.since
 
     def begin(self, number: int, ran: int) -> None:
         images = self.view.work.images_of(number)

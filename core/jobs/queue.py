@@ -184,7 +184,7 @@ class Jobs:
         """One job from its beginning to whatever end it comes to. Nothing that it raises ends the thread."""
         state: State = "done"
         error: UserError | None = None
-        course, began = Course(view), time.monotonic()
+        course = Course(view)
         try:
             for number, recipe in enumerate(view.work.rounds()):
                 course.begin(number, self._views[view.id].ran)
@@ -214,7 +214,7 @@ class Jobs:
         with self._changed:
             if state == "stopped" and self._closing and self._views[view.id].stopping is None:
                 return  # still "running" in the file: it begins again with the next start
-            self._finish(view.id, state, error, time.monotonic() - began)
+            self._finish(view.id, state, error, course.seconds)
 
     def _is_made(self, course: Course) -> bool:
         """Whether the pictures of the recipe in hand are there, or were; of an endless job even those that somebody deleted."""
@@ -246,7 +246,7 @@ class Jobs:
             if self._closing or not waits or not course.busy:
                 return False
             self._save(partial(self._store.set_state, view.id, "queued"))
-            self._show(view.id, state="queued", phase="", what="", previews=())
+            self._show(view.id, state="queued", phase="", what="", previews=(), seconds=course.seconds)
             self._line_up()
             return True
 

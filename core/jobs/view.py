@@ -42,7 +42,7 @@ class JobView:
     ran: int = 0  # steps really run, of all images
     calls: int = 0  # forward passes of the finished pictures
     seconds_left: float = 0.0  # of the whole job; 0 when unknown
-    seconds: float | None = None  # that it ran, once it has ended here
+    seconds: float | None = None  # that it ran, in the turns that have ended here
     previews: tuple[bytes, ...] = ()  # JPEG, one an image, empty until there is one
     film: tuple[Frame, ...] = ()  # stills of the steps, also after the end
     made: Mapping[int, Item] = field(default_factory=dict[int, Item])  # image -> finished picture, in the gallery
